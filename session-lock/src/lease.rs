@@ -1,0 +1,236 @@
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{Clock, LeaseTerms, Moment, OwnerValue, keeper::Shared};
+
+/// What is held: a resource under an owner value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Held<R> {
+    /// The locked resource.
+    pub resource: R,
+    /// The value that proves the lock to be ours.
+    pub owner: OwnerValue,
+}
+
+/// A number that grows with each grant of a lock, so that a store can refuse whoever comes late.
+///
+/// Made by the locker, monotonic for one resource; checked by the store that the lock protects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(pub u64);
+
+/// Why a lease is no longer valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LossCause {
+    /// Its time ran out before a renewal was confirmed.
+    Expired,
+    /// The lock is held under another owner value.
+    Stolen,
+    /// The lock is gone from its server: deleted, expired there, or the server lost its data.
+    Gone,
+    /// It was held for the longest time allowed.
+    HeldTooLong,
+    /// Its own holder gave it back.
+    Released,
+}
+
+impl fmt::Display for LossCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "its time ran out before a renewal was confirmed",
+            Self::Stolen => "the lock is held by another owner",
+            Self::Gone => "the lock is gone from its server",
+            Self::HeldTooLong => "it was held for the longest time allowed",
+            Self::Released => "its holder gave it back",
+        })
+    }
+}
+
+/// The right to act on a resource, for a limited time.
+///
+/// Renewed by its [`Keeper`](crate::Keeper) while it lives, at most for the longest hold. Dropping it gives the
+/// lock back in the background; dropping neither blocks nor needs a runtime.
+#[must_use = "dropping the lease gives the lock back"]
+pub struct Lease<R: Clone + Send + Sync + 'static> {
+    entry: Arc<Entry<R>>,
+    shared: Arc<Shared<R>>,
+    slot: usize,
+    finished: bool,
+}
+
+impl<R: Clone + Send + Sync + 'static> Lease<R> {
+    pub(crate) const fn new(entry: Arc<Entry<R>>, shared: Arc<Shared<R>>, slot: usize) -> Self {
+        Self {
+            entry,
+            shared,
+            slot,
+            finished: false,
+        }
+    }
+
+    /// Ends the lease without a message to the server: the caller knows that the lock is no longer ours there.
+    pub fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl<R: Clone + Send + Sync + 'static> Lease<R> {
+    /// What is held, and under which owner value.
+    pub fn held(&self) -> &Held<R> {
+        &self.entry.held
+    }
+
+    /// The moment until which the holder may act, as known now.
+    pub fn valid_until(&self) -> Moment {
+        self.entry.status().valid_until
+    }
+
+    /// Time left in which the holder may act; zero when the lease is lost.
+    pub fn remaining(&self) -> Duration {
+        let status = self.entry.status();
+        match status.ended {
+            Some(_) => Duration::ZERO,
+            None => status.valid_until.saturating_since(self.shared.clock.now()),
+        }
+    }
+
+    /// Whether the holder may still act.
+    pub fn is_valid(&self) -> bool {
+        !self.remaining().is_zero()
+    }
+
+    /// The cause of the loss, if the lease is lost.
+    pub fn loss(&self) -> Option<LossCause> {
+        self.entry.loss(self.shared.clock.now())
+    }
+
+    /// Resolves when the lease is lost or given back, with the cause.
+    ///
+    /// The future does not borrow the lease. It rests on a timer of this process, so it resolves on time also when
+    /// the network hangs. Cancel safe.
+    pub fn lost(&self) -> impl Future<Output = LossCause> + Send + 'static {
+        let entry = Arc::clone(&self.entry);
+        let clock = Arc::clone(&self.shared.clock);
+        async move { entry.lost(&*clock).await }
+    }
+}
+
+impl<R: Clone + Send + Sync + 'static> Drop for Lease<R> {
+    fn drop(&mut self) {
+        self.entry.end(LossCause::Released);
+        self.shared.remove(self.slot, !self.finished);
+    }
+}
+
+impl<R: Clone + Send + Sync + 'static> fmt::Debug for Lease<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The state of one lease, shared by its holder, its loss signals and the keeper.
+pub(crate) struct Entry<R> {
+    pub(crate) held: Held<R>,
+    pub(crate) terms: LeaseTerms,
+    renew_every: Duration,
+    hold_until: Moment,
+    status: Mutex<Status>,
+    changed: Notify,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Status {
+    pub(crate) valid_until: Moment,
+    pub(crate) next_renewal: Moment,
+    pub(crate) ended: Option<LossCause>,
+}
+
+impl<R: Send + Sync> Entry<R> {
+    pub(crate) fn new(
+        held: Held<R>,
+        terms: LeaseTerms,
+        sent_at: Moment,
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        let renew_every = terms.renew_every(keep_alive);
+        let hold_until = sent_at + terms.longest_hold;
+        Self {
+            held,
+            terms,
+            renew_every,
+            hold_until,
+            status: Mutex::new(Status {
+                valid_until: terms.valid_until(sent_at).min(hold_until),
+                next_renewal: sent_at + renew_every,
+                ended: None,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A renewal sent at `sent_at` was confirmed. A lease that has ended stays ended.
+    pub(crate) fn extended(&self, sent_at: Moment) {
+        let mut status = self.status();
+        let until = self.terms.valid_until(sent_at).min(self.hold_until);
+        status.valid_until = status.valid_until.max(until);
+        drop(status);
+        self.changed.notify_waiters();
+    }
+
+    /// The moment of the next renewal has been used; the one after it.
+    pub(crate) fn schedule_renewal(&self, now: Moment) {
+        self.status().next_renewal = now + self.renew_every;
+    }
+
+    /// Whether renewal still makes sense: not ended, and the longest hold not reached.
+    pub(crate) fn wants_renewal(&self, now: Moment) -> bool {
+        self.status().ended.is_none() && now < self.hold_until
+    }
+
+    pub(crate) fn end(&self, cause: LossCause) {
+        self.status().ended.get_or_insert(cause);
+        self.changed.notify_waiters();
+    }
+
+    fn loss(&self, now: Moment) -> Option<LossCause> {
+        let status = self.status();
+        if status.ended.is_some() {
+            status.ended
+        } else if now >= self.hold_until {
+            Some(LossCause::HeldTooLong)
+        } else if now >= status.valid_until {
+            Some(LossCause::Expired)
+        } else {
+            None
+        }
+    }
+
+    async fn lost(&self, clock: &dyn Clock) -> LossCause {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the state is read: a change in between is not missed.
+            changed.as_mut().enable();
+            if let Some(cause) = self.loss(clock.now()) {
+                return cause;
+            }
+            let valid_until = self.status().valid_until;
+            tokio::select! {
+                () = changed => {}
+                () = clock.sleep_until(valid_until) => {}
+            }
+        }
+    }
+}
