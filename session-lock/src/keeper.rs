@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use slab::Slab;
 use tokio::sync::Notify;
 
-use crate::{Clock, Held, Lease, LeaseTerms, LossCause, Moment, OwnerValue, lease::Entry};
+use crate::{Clock, FencingToken, Held, Lease, LeaseTerms, LossCause, Moment, OwnerValue, lease::Entry};
 
 /// Where leases come from: what a [`Keeper`] needs of a lock server.
 ///
@@ -135,13 +135,23 @@ pub struct Pending<'a, R: Clone + Send + Sync + 'static> {
 
 impl<R: Clone + Send + Sync + 'static> Pending<'_, R> {
     /// The lock was granted. `keep_alive` is what the resource itself has left to live, if renewal must beat that too.
-    pub fn granted(mut self, keep_alive: Option<Duration>) -> Lease<R> {
+    pub fn granted(self, keep_alive: Option<Duration>) -> Lease<R> {
+        self.granted_with_token(keep_alive, None)
+    }
+
+    /// The lock was granted, with a fencing token.
+    pub fn granted_with_token(mut self, keep_alive: Option<Duration>, token: Option<FencingToken>) -> Lease<R> {
         self.answered = true;
         let held = self.held.clone();
         self.keeper.ensure_running();
-        let entry = Arc::new(Entry::new(held, self.terms, self.sent_at, keep_alive));
+        let entry = Arc::new(Entry::new(held, self.terms, self.sent_at, keep_alive, token));
         let slot = self.keeper.shared.insert(&entry);
         Lease::new(entry, Arc::clone(&self.keeper.shared), slot)
+    }
+
+    /// Validity counts from this moment instead: the lock was handed over, no earlier than then.
+    pub const fn count_from(&mut self, moment: Moment) {
+        self.sent_at = moment;
     }
 
     /// The lock was certainly not granted: nothing is to be given back.

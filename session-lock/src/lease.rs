@@ -86,6 +86,11 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
         &self.entry.held
     }
 
+    /// The fencing token of this grant, where the locker makes one.
+    pub fn fencing_token(&self) -> Option<FencingToken> {
+        self.entry.token
+    }
+
     /// The moment until which the holder may act, as known now.
     pub fn valid_until(&self) -> Moment {
         self.entry.status().valid_until
@@ -140,6 +145,7 @@ impl<R: Clone + Send + Sync + 'static> fmt::Debug for Lease<R> {
 pub(crate) struct Entry<R> {
     pub(crate) held: Held<R>,
     pub(crate) terms: LeaseTerms,
+    token: Option<FencingToken>,
     renew_every: Duration,
     hold_until: Moment,
     status: Mutex<Status>,
@@ -159,12 +165,14 @@ impl<R: Send + Sync> Entry<R> {
         terms: LeaseTerms,
         sent_at: Moment,
         keep_alive: Option<Duration>,
+        token: Option<FencingToken>,
     ) -> Self {
         let renew_every = terms.renew_every(keep_alive);
         let hold_until = sent_at + terms.longest_hold;
         Self {
             held,
             terms,
+            token,
             renew_every,
             hold_until,
             status: Mutex::new(Status {

@@ -1,0 +1,327 @@
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+
+use session_lock::LossCause;
+
+use crate::{RecordError, data::ValueError, lifetime::ConfigError};
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// A store could not do what it was asked for: a fault of the server, the network or the set-up.
+///
+/// Says what was attempted, on which node, what was found, and what to do. Keeps its cause.
+#[derive(Debug)]
+pub struct StoreError {
+    action: &'static str,
+    node: Cow<'static, str>,
+    fault: Fault,
+    source: Option<Source>,
+}
+
+/// What a store found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// No connection could be made, or it broke.
+    Unreachable,
+    /// No answer within the time limit.
+    TimedOut(Duration),
+    /// The server is reading its data from disk.
+    Loading,
+    /// The server is a replica or has been told to refuse writes.
+    ReadOnly,
+    /// The server has no memory or disk left for the write.
+    Full,
+    /// User name, password or permissions are wrong.
+    Denied,
+    /// The server, its version or its settings do not fit; the text says what and what to do.
+    Unsuitable(String),
+    /// The server answered something unexpected.
+    Protocol,
+}
+
+impl StoreError {
+    /// `action` (as in "load a session") failed on `node` with `fault`.
+    pub fn new(action: &'static str, node: impl Into<Cow<'static, str>>, fault: Fault) -> Self {
+        Self {
+            action,
+            node: node.into(),
+            fault,
+            source: None,
+        }
+    }
+
+    /// The same error with the cause below it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What was found.
+    pub const fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// The node that was asked, without credentials.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Whether trying again can succeed without anybody changing the set-up.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::Unreachable | Fault::TimedOut(_) | Fault::Loading | Fault::Full
+        )
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "could not {} on {}: {}",
+            self.action, self.node, self.fault
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => {
+                f.write_str("no connection; check that the server runs and the address is right")
+            }
+            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
+            Self::Loading => f.write_str("the server is still loading its data; try again"),
+            Self::ReadOnly => {
+                f.write_str("the server refuses writes; connect to the primary, not to a replica")
+            }
+            Self::Full => {
+                f.write_str("the server has no room for the write; give it more memory or disk")
+            }
+            Self::Denied => f.write_str("access denied; check user name, password and permissions"),
+            Self::Unsuitable(what) => f.write_str(what),
+            Self::Protocol => f.write_str("the answer was not understood"),
+        }
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// A session could not be locked. Nothing is held and nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// There is no such session: never stored, expired, or ended.
+    #[error("there is no such session")]
+    NoSession,
+    /// Others held the session until the wait timeout passed.
+    #[error("the session is locked by another holder; waited {waited:?}")]
+    Held {
+        /// How long the caller waited.
+        waited: Duration,
+    },
+    /// More callers wait for this session than allowed.
+    #[error("{waiting} callers wait for this session already")]
+    Busy {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// This task holds the session already; waiting for itself would never end.
+    #[error("this task holds the session already")]
+    AlreadyHeld,
+    /// The stored record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// [`Sessions::shutdown`](crate::Sessions::shutdown) was called.
+    #[error("the session store is shut down")]
+    ShutDown,
+}
+
+impl AcquireError {
+    /// Whether waiting and trying again can succeed without any change by the caller.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Held { .. } | Self::Busy { .. } => true,
+            Self::Store(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+/// A session could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The stored record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// [`Sessions::shutdown`](crate::Sessions::shutdown) was called.
+    #[error("the session store is shut down")]
+    ShutDown,
+}
+
+impl ReadError {
+    /// Whether waiting and trying again can succeed without any change by the caller.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_retryable())
+    }
+}
+
+impl From<ReadError> for AcquireError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Record(error) => Self::Record(error),
+            ReadError::Store(error) => Self::Store(error),
+            ReadError::ShutDown => Self::ShutDown,
+        }
+    }
+}
+
+/// Changes of a session could not be committed.
+///
+/// Except for [`Unknown`](Self::Unknown), nothing was written and nothing of it will be written later.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The lease was lost before the write.
+    #[error("the lease was lost before the commit: {cause}")]
+    LeaseLost {
+        /// How it was lost.
+        cause: LossCause,
+    },
+    /// The record is not the one that was loaded.
+    #[error("the session was changed by somebody else since it was loaded")]
+    Conflict,
+    /// The session was ended meanwhile: logged out, revoked.
+    #[error("the session was ended meanwhile")]
+    Destroyed,
+    /// The session is over: its idle or absolute timeout has passed.
+    #[error("the session has expired")]
+    Expired,
+    /// The session is locked, and this write does not hold the lock.
+    #[error("the session is locked by a holder")]
+    LockHeld,
+    /// The record would be larger than allowed.
+    #[error("the record has {size} bytes, allowed are {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The stored record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store failed before the write; nothing was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store gave no answer: the changes may or may not be stored. Load the session again before acting on it.
+    #[error("it is not known whether the changes are stored")]
+    Unknown(#[source] StoreError),
+    /// [`Sessions::shutdown`](crate::Sessions::shutdown) was called.
+    #[error("the session store is shut down")]
+    ShutDown,
+}
+
+impl CommitError {
+    /// Whether the changes may be stored all the same.
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    /// Whether loading the session again and repeating the change can succeed without any change by the caller.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::LeaseLost { .. } | Self::Conflict | Self::LockHeld => true,
+            Self::Store(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+/// A session could not be ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DestroyError {
+    /// The stored record is not ours to end.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store failed; the session may live on. Ending it again is safe.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A scoped use of a session failed: at its beginning, in its body, or at its end.
+#[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the three steps of a scope are all there are"
+)]
+pub enum WithError<E> {
+    /// The session could not be locked; the body did not run.
+    #[error("could not lock the session")]
+    Acquire(#[source] AcquireError),
+    /// The body failed; its changes were discarded.
+    #[error("the body failed")]
+    Body(E),
+    /// The body succeeded, its changes could not be committed.
+    #[error("could not commit the session")]
+    Commit(#[source] CommitError),
+}
+
+/// Any error of this library, for callers that pass errors on with `?`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`AcquireError`].
+    #[error("could not lock the session")]
+    Acquire(#[from] AcquireError),
+    /// See [`ReadError`].
+    #[error("could not read the session")]
+    Read(#[from] ReadError),
+    /// See [`CommitError`].
+    #[error("could not commit the session")]
+    Commit(#[from] CommitError),
+    /// See [`DestroyError`].
+    #[error("could not end the session")]
+    Destroy(#[from] DestroyError),
+    /// See [`ValueError`].
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// See [`ConfigError`].
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// See [`InvalidSessionId`](crate::InvalidSessionId).
+    #[error(transparent)]
+    InvalidSessionId(#[from] crate::InvalidSessionId),
+}
+
+impl From<WithError<Self>> for Error {
+    fn from(error: WithError<Self>) -> Self {
+        match error {
+            WithError::Acquire(error) => Self::Acquire(error),
+            WithError::Body(error) => error,
+            WithError::Commit(error) => Self::Commit(error),
+        }
+    }
+}
+
+/// The result of whatever can fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,303 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use session_lock::{
+    Clock, Held, Keeper, Lease, LeaseBackend, LeaseTerms, LossCause, Renewal, SystemClock,
+};
+
+use super::{
+    table::{Table, TableSettings},
+    waiting,
+};
+use crate::{
+    AcquireError, Capabilities, CommitError, Committed, ConfigError, Creation, DestroyError,
+    Granted, LockRequest, PrimaryStore, Promise, ReadError, SessionKey, StoreError, Stored,
+    TouchAfter, Write,
+};
+
+/// Sessions in the memory of this process: all promises but to survive it and to reach other processes.
+///
+/// Expired sessions are refused at once and cleaned up every 60 s. Holds at most a million sessions, or as many as
+/// [`MemoryStoreBuilder::max_sessions`] says; a new one beyond that is refused as [`Fault::Full`](crate::Fault).
+#[derive(Clone)]
+pub struct MemoryStore {
+    table: Arc<Table>,
+    keeper: Arc<Keeper<SessionKey>>,
+}
+
+impl MemoryStore {
+    /// An empty store with the defaults.
+    pub fn new() -> Self {
+        Self::on(Arc::new(SystemClock), TableSettings::default())
+    }
+
+    /// A store with other settings.
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder {
+            settings: TableSettings::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The number of records in memory, ended and expired ones that were not yet cleaned up included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is stored.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn on(clock: Arc<dyn Clock>, settings: TableSettings) -> Self {
+        let table = Arc::new(Table::new(Arc::clone(&clock), settings));
+        let keeper = Arc::new(Keeper::new(Arc::new(Locks(Arc::clone(&table))), clock));
+        Self { table, keeper }
+    }
+
+    /// Ends the lease in the table and here: one step for the write and the release.
+    fn leave(&self, lease: Lease<SessionKey>) {
+        self.table
+            .shard(&lease.held().resource)
+            .locks
+            .release(lease.held(), self.table.now());
+        lease.finish();
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`MemoryStore`].
+#[derive(Clone)]
+#[must_use]
+pub struct MemoryStoreBuilder {
+    settings: TableSettings,
+    clock: Arc<dyn Clock>,
+}
+
+impl MemoryStoreBuilder {
+    /// How many sessions the store holds at most, ended ones for five minutes included. Default 1,000,000; at least 1.
+    pub const fn max_sessions(mut self, count: usize) -> Self {
+        self.settings.max_sessions = count;
+        self
+    }
+
+    /// How often expired sessions are removed from memory. Default 60 s; at least 1 ms.
+    pub const fn cleanup_every(mut self, interval: Duration) -> Self {
+        self.settings.cleanup = Some(interval);
+        self
+    }
+
+    /// Never cleans up by itself: expired sessions are still refused, but stay in memory until room is needed.
+    pub const fn without_cleanup(mut self) -> Self {
+        self.settings.cleanup = None;
+        self
+    }
+
+    /// Where the store takes its time from; for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is out of its range.
+    pub fn build(self) -> Result<MemoryStore, ConfigError> {
+        self.settings.check()?;
+        Ok(MemoryStore::on(self.clock, self.settings))
+    }
+}
+
+impl fmt::Debug for MemoryStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStoreBuilder").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl PrimaryStore for MemoryStore {
+    fn capabilities(&self) -> Capabilities {
+        MEMORY_PROMISES.with(Promise::OptimisticUpdate)
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(self.table.clock())
+    }
+
+    async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
+        let left = || {
+            self.table
+                .shard(key)
+                .records
+                .get(key, self.table.time())
+                .map(|stored| stored.time_to_live)
+        };
+        let lease = waiting::lock(&self.table, &self.keeper, key, request, left, || None).await?;
+        // Read under the lock: the version that was there when we began to wait is history.
+        let stored = self.table.shard(key).records.get(key, self.table.time());
+        let stored = stored.ok_or(AcquireError::NoSession)?;
+        Ok(Granted { lease, stored })
+    }
+
+    async fn commit(
+        &self,
+        lease: Lease<SessionKey>,
+        write: Write,
+    ) -> Result<Committed, CommitError> {
+        let held = *lease.held();
+        let committed = {
+            let mut shard = self.table.shard(&held.resource);
+            if shard
+                .records
+                .get(&held.resource, self.table.time())
+                .is_some()
+                && !shard.locks.holds(&held, self.table.now())
+            {
+                Err(late(&lease))
+            } else {
+                shard
+                    .records
+                    .write(&held.resource, write, self.table.time())
+            }
+        };
+        self.leave(lease);
+        committed
+    }
+
+    async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
+        let held = *lease.held();
+        let mut shard = self.table.shard(&held.resource);
+        if shard.locks.holds(&held, self.table.now()) {
+            shard.locks.free(&held.resource);
+            shard.records.destroy(&held.resource, self.table.time());
+            drop(shard);
+            lease.finish();
+            Ok(())
+        } else {
+            drop(shard);
+            Err(late(&lease))
+        }
+    }
+
+    async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
+        let held = *lease.held();
+        let mut shard = self.table.shard(&held.resource);
+        let result = if shard.locks.holds(&held, self.table.now()) {
+            shard.records.touch(&held.resource, self.table.time());
+            Ok(())
+        } else {
+            Err(late(&lease))
+        };
+        drop(shard);
+        self.leave(lease);
+        result
+    }
+
+    async fn load(
+        &self,
+        key: &SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Stored>, ReadError> {
+        Ok(load(&self.table, key, touch_after))
+    }
+
+    async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError> {
+        self.table.make_room(key)?;
+        self.table
+            .shard(key)
+            .records
+            .create(key, creation, self.table.time())
+    }
+
+    async fn update(
+        &self,
+        key: &SessionKey,
+        write: Write,
+        _request: &LockRequest,
+    ) -> Result<Committed, CommitError> {
+        let mut shard = self.table.shard(key);
+        if shard.locks.is_locked(key, self.table.now()) {
+            return Err(CommitError::LockHeld);
+        }
+        shard.records.write(key, write, self.table.time())
+    }
+
+    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
+        let mut shard = self.table.shard(key);
+        shard.locks.free(key);
+        shard.records.destroy(key, self.table.time());
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drained(&self) {
+        self.keeper.drained().await;
+    }
+}
+
+pub(super) const MEMORY_PROMISES: Capabilities = Capabilities::NONE
+    .with(Promise::NoLostUpdate)
+    .with(Promise::LateHolderWritesNothing)
+    .with(Promise::ExactlyOnceCommit)
+    .with(Promise::LogoutIsFinal)
+    .with(Promise::BothClocks);
+
+fn late(lease: &Lease<SessionKey>) -> CommitError {
+    CommitError::LeaseLost {
+        cause: lease.loss().unwrap_or(LossCause::Gone),
+    }
+}
+
+pub(super) fn load(table: &Table, key: &SessionKey, touch_after: TouchAfter) -> Option<Stored> {
+    let mut shard = table.shard(key);
+    let now = table.time();
+    let stored = shard.records.get(key, now)?;
+    if touch_after.is_due(stored.time_to_live, stored.header.time_to_live(now)) {
+        shard.records.touch(key, now);
+    }
+    Some(stored)
+}
+
+/// What the keeper needs: renewal that also keeps the session alive, and release.
+struct Locks(Arc<Table>);
+
+#[async_trait]
+impl LeaseBackend<SessionKey> for Locks {
+    async fn renew(&self, leases: &[(Held<SessionKey>, LeaseTerms)]) -> Vec<Renewal> {
+        let renew = |(held, terms): &(Held<SessionKey>, LeaseTerms)| {
+            let mut shard = self.0.shard(&held.resource);
+            let renewal = shard.locks.renew(held, terms.ttl.get(), self.0.now());
+            if renewal == Renewal::Extended {
+                shard.records.touch(&held.resource, self.0.time());
+            }
+            renewal
+        };
+        leases.iter().map(renew).collect()
+    }
+
+    async fn release(&self, leases: &[Held<SessionKey>]) {
+        for held in leases {
+            self.0
+                .shard(&held.resource)
+                .locks
+                .release(held, self.0.now());
+        }
+    }
+}

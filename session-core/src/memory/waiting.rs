@@ -1,0 +1,71 @@
+use std::{sync::Arc, time::Duration};
+
+use session_lock::{FencingToken, Keeper, Lease, OwnerValue};
+
+use super::{locks::Asked, table::Table};
+use crate::{AcquireError, LockRequest, SessionKey};
+
+/// Locks `key`, waiting in line while others hold it. `left` says how long what is locked has to live, `None` that
+/// there is nothing to lock; `token` makes the fencing token, once the lock is held.
+pub(super) async fn lock(
+    table: &Arc<Table>,
+    keeper: &Keeper<SessionKey>,
+    key: &SessionKey,
+    request: &LockRequest,
+    left: impl Fn() -> Option<Duration> + Send + Sync,
+    token: impl Fn() -> Option<FencingToken> + Send + Sync,
+) -> Result<Lease<SessionKey>, AcquireError> {
+    let start = table.now();
+    let deadline = start + request.wait;
+    loop {
+        let left = left().ok_or(AcquireError::NoSession)?;
+        let owner = OwnerValue::random();
+        let mut pending = keeper.ask(*key, owner, request.terms);
+        let held = session_lock::Held {
+            resource: *key,
+            owner,
+        };
+        let ttl = request.terms.ttl.get();
+        let asked = table
+            .shard(key)
+            .locks
+            .ask(&held, ttl, request.max_waiters, table.now());
+        let (mut granted, mut look) = match asked {
+            Asked::Granted => return Ok(pending.granted_with_token(Some(left), token())),
+            Asked::Wait { granted, until } => (granted, until),
+            Asked::Busy { waiting } => {
+                pending.refused();
+                return Err(AcquireError::Busy { waiting });
+            }
+        };
+        loop {
+            tokio::select! {
+                biased;
+                handed_over = &mut granted => match handed_over {
+                    Ok(moment) => {
+                        pending.count_from(moment);
+                        return Ok(pending.granted_with_token(Some(left), token()));
+                    }
+                    // The lock was freed for all: the session was ended. Look again.
+                    Err(_) => break pending.refused(),
+                },
+                () = table.clock().sleep_until(look.min(deadline)) => {}
+            }
+            let now = table.now();
+            match table.shard(key).locks.look(key, now) {
+                // Dropping `pending` gives back a lock that is handed over at this very moment.
+                _ if now >= deadline => {
+                    return Err(AcquireError::Held {
+                        waited: now.saturating_since(start),
+                    });
+                }
+                Some(until) => look = until.max(now + SHORTEST_LOOK),
+                None => break pending.refused(),
+            }
+        }
+    }
+}
+
+// A lock whose holder's time is up is handed over by the look itself; this only keeps a clock that stands still, as
+// in tests, from turning the wait into a busy loop.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);

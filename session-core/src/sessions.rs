@@ -1,0 +1,462 @@
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use session_lock::{Clock, LeaseTerms};
+
+use crate::{
+    AcquireError, ConfigError, DestroyError, LockRequest, PrimaryStore, ReadError, SessionData,
+    SessionGuard, SessionId, Snapshot, StoreError, Timeouts, TouchAfter, Unlocked, WithError, held,
+    lifetime::Settings,
+    snapshot::Loaded,
+    update::{self, Turns},
+};
+
+/// The way to all sessions of a service. Cheap to clone; clones share everything.
+///
+/// ```
+/// # use session_core::{MemoryStore, Sessions};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+/// let sessions = Sessions::new(MemoryStore::new());
+/// let (id, ()) = sessions.with_new(async |session| Ok::<_, session_core::Error>(session.insert("visits", 1)?)).await?;
+///
+/// let visits = sessions
+///     .with(&id, async |session| -> session_core::Result<u32> {
+///         let visits = session.get("visits")?.unwrap_or(0) + 1;
+///         session.insert("visits", visits)?;
+///         Ok(visits) // Ok commits; Err, a panic or cancellation changes nothing
+///     })
+///     .await?;
+/// assert_eq!(visits, 2);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Sessions {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn PrimaryStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) turns: Turns,
+    terms: LeaseTerms,
+    closed: AtomicBool,
+}
+
+impl Sessions {
+    /// Sessions in `store` with the default settings.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the defaults are tested to be in their ranges"
+    )]
+    pub fn new(store: impl PrimaryStore) -> Self {
+        Self::builder(store)
+            .build()
+            .expect("the defaults are in their ranges")
+    }
+
+    /// Sessions in `store` with other settings.
+    pub fn builder(store: impl PrimaryStore) -> SessionsBuilder {
+        SessionsBuilder {
+            store: Arc::new(store),
+            settings: Settings::default(),
+        }
+    }
+
+    /// A new session. Its ID is made here and now; it is stored by the first commit with values.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes, which no safe program can go on from.
+    pub fn create(&self) -> SessionGuard {
+        SessionGuard::new(Arc::clone(&self.inner))
+    }
+
+    /// Runs `body` on a new session and commits it. Returns its ID and what the body returned. If the body writes
+    /// no value, nothing is stored and the ID names nothing.
+    ///
+    /// # Errors
+    /// [`WithError::Body`] with the body's own error; nothing is stored then. [`WithError::Commit`].
+    ///
+    /// # Cancel safety
+    /// As [`SessionGuard::commit`].
+    pub async fn with_new<T, E>(
+        &self,
+        body: impl AsyncFnOnce(&mut SessionGuard) -> Result<T, E>,
+    ) -> Result<(SessionId, T), WithError<E>> {
+        let session = self.create();
+        let id = session.id().clone();
+        let value = run(session, body).await?;
+        Ok((id, value))
+    }
+
+    /// Locks a session: `sessions.lock(&id).await`, or `sessions.lock(&id).wait_at_most(SECOND).await`.
+    pub fn lock<'a>(&'a self, id: &'a SessionId) -> LockBuilder<'a> {
+        LockBuilder {
+            sessions: self,
+            id,
+            wait: self.inner.settings.wait_timeout,
+        }
+    }
+
+    /// Locks several sessions, always in the same order, so that two callers never wait for each other. All or none.
+    /// The guards come in the order of `ids`.
+    ///
+    /// # Errors
+    /// [`AcquireError`] of the first session that could not be locked; [`AcquireError::AlreadyHeld`] if one is named
+    /// twice.
+    ///
+    /// # Cancel safety
+    /// Cancelled, all are given back.
+    pub async fn lock_all(&self, ids: &[&SessionId]) -> Result<Vec<SessionGuard>, AcquireError> {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_unstable_by_key(|&at| ids[at].key());
+        if order.windows(2).any(|pair| ids[pair[0]] == ids[pair[1]]) {
+            return Err(AcquireError::AlreadyHeld);
+        }
+        let deadline = self.inner.clock.now() + self.inner.settings.wait_timeout;
+        let mut guards = Vec::with_capacity(ids.len());
+        for at in order {
+            let left = deadline.saturating_since(self.inner.clock.now());
+            guards.push((at, self.lock(ids[at]).wait_at_most(left).await?));
+        }
+        guards.sort_unstable_by_key(|(at, _)| *at);
+        Ok(guards.into_iter().map(|(_, guard)| guard).collect())
+    }
+
+    /// Locks a session, runs `body` on it, and commits if the body returns `Ok`. On `Err`, a panic, or cancellation
+    /// before the commit is sent, nothing is changed.
+    ///
+    /// Inside of the body, in the same task, a second lock of the same session is [`AcquireError::AlreadyHeld`].
+    ///
+    /// # Errors
+    /// [`WithError`], by the step that failed.
+    ///
+    /// # Cancel safety
+    /// Cancelled before the commit is sent, nothing is changed; after that as [`SessionGuard::commit`].
+    pub async fn with<T, E>(
+        &self,
+        id: &SessionId,
+        body: impl AsyncFnOnce(&mut SessionGuard) -> Result<T, E>,
+    ) -> Result<T, WithError<E>> {
+        let session = self.lock(id).await.map_err(WithError::Acquire)?;
+        run(session, body).await
+    }
+
+    /// [`with`](Self::with) for frameworks that need to name the body's future.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with).
+    pub async fn with_boxed<T, E>(
+        &self,
+        id: &SessionId,
+        body: impl for<'a> FnOnce(&'a mut SessionGuard) -> BoxedBody<'a, T, E> + Send,
+    ) -> Result<T, WithError<E>>
+    where
+        T: Send,
+        E: Send,
+    {
+        let mut session = self.lock(id).await.map_err(WithError::Acquire)?;
+        let value = held::holding(*id.key(), body(&mut session))
+            .await
+            .map_err(WithError::Body)?;
+        session.commit().await.map_err(WithError::Commit)?;
+        Ok(value)
+    }
+
+    /// Reads a session without locking it; `None` if there is none. Counts as a use of it.
+    ///
+    /// # Errors
+    /// [`ReadError`] for a fault; it is never mistaken for "no session".
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn snapshot(&self, id: &SessionId) -> Result<Option<Snapshot>, ReadError> {
+        let loaded = self.inner.load(id, TouchAfter::TenthOfIdle).await?;
+        Ok(loaded.map(Snapshot::new))
+    }
+
+    /// Changes a session by a short synchronous function, in as few flights as the store can: optimistically if
+    /// nobody holds the lock, else under it. The same promises as [`with`](Self::with).
+    ///
+    /// The function may run more than once, each time on a fresh copy; only the last run is stored.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with).
+    ///
+    /// # Cancel safety
+    /// As [`SessionGuard::commit`].
+    pub async fn update<T, E>(
+        &self,
+        id: &SessionId,
+        change: impl FnMut(&mut SessionData) -> Result<T, E> + Send,
+    ) -> Result<T, WithError<E>>
+    where
+        T: Send,
+        E: Send,
+    {
+        update::update(self, id, change).await
+    }
+
+    /// Reading and writing without any lock, as sanic-cookies allows. Changes made at the same time are lost; that
+    /// is logged as a warning, once for each place in the code that calls this.
+    #[track_caller]
+    pub fn unlocked(&self) -> Unlocked<'_> {
+        Unlocked::new(self)
+    }
+
+    /// Ends a session, for everybody and at once, whoever holds its lock. An unknown session is not an error.
+    ///
+    /// # Errors
+    /// [`DestroyError`]; the session may live on. Ending it again is safe.
+    ///
+    /// # Cancel safety
+    /// Cancelled, the session may or may not be ended.
+    #[doc(alias = "delete")]
+    pub async fn destroy(&self, id: &SessionId) -> Result<(), DestroyError> {
+        self.inner.store.destroy(id.key()).await
+    }
+
+    /// Asks the store whether it can be used, for health checks.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.store.ping().await
+    }
+
+    /// Grants no more locks and reads nothing more, and waits until every guard is back, for at most `limit`.
+    ///
+    /// # Errors
+    /// [`ShutdownTimedOut`] when guards are still out after `limit`. Their locks free themselves with their leases.
+    ///
+    /// # Cancel safety
+    /// Cancelled, the sessions stay shut down.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownTimedOut> {
+        self.inner.closed.store(true, Ordering::Release);
+        let clock = &self.inner.clock;
+        tokio::select! {
+            biased;
+            () = self.inner.store.drained() => Ok(()),
+            () = clock.sleep_until(clock.now() + limit) => Err(ShutdownTimedOut { limit }),
+        }
+    }
+
+    pub(crate) const fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+/// The future of a body given to [`Sessions::with_boxed`].
+pub type BoxedBody<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+async fn run<T, E>(
+    mut session: SessionGuard,
+    body: impl AsyncFnOnce(&mut SessionGuard) -> Result<T, E>,
+) -> Result<T, WithError<E>> {
+    let key = *session.id().key();
+    let value = held::holding(key, body(&mut session))
+        .await
+        .map_err(WithError::Body)?;
+    session.commit().await.map_err(WithError::Commit)?;
+    Ok(value)
+}
+
+impl Inner {
+    pub(crate) fn check_open<E>(&self, shut_down: E) -> Result<(), E> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(shut_down)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) async fn load(
+        &self,
+        id: &SessionId,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Loaded>, ReadError> {
+        self.check_open(ReadError::ShutDown)?;
+        let Some(stored) = self.store.load(id.key(), touch_after).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Loaded::decode(
+            id.key(),
+            stored,
+            self.settings.max_record,
+            &self.clock,
+        )?))
+    }
+
+    pub(crate) const fn lock_request(&self, wait: Duration) -> LockRequest {
+        LockRequest {
+            terms: self.terms,
+            wait,
+            max_waiters: self.settings.max_waiters,
+        }
+    }
+
+    async fn lock(
+        self: &Arc<Self>,
+        id: &SessionId,
+        wait: Duration,
+    ) -> Result<SessionGuard, AcquireError> {
+        self.check_open(AcquireError::ShutDown)?;
+        if held::is_held(id.key()) {
+            return Err(AcquireError::AlreadyHeld);
+        }
+        let granted = self.store.lock(id.key(), &self.lock_request(wait)).await?;
+        let loaded = Loaded::decode(
+            id.key(),
+            granted.stored,
+            self.settings.max_record,
+            &self.clock,
+        )?;
+        Ok(SessionGuard::locked(
+            Arc::clone(self),
+            id.clone(),
+            granted.lease,
+            loaded,
+        ))
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("store", &self.inner.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A lock that is being asked for. Await it for the [`SessionGuard`].
+///
+/// # Errors
+/// [`AcquireError`].
+///
+/// # Cancel safety
+/// Dropped before it is ready, the lock is given back in case it was granted.
+#[derive(Debug)]
+#[must_use = "does nothing unless awaited"]
+pub struct LockBuilder<'a> {
+    sessions: &'a Sessions,
+    id: &'a SessionId,
+    wait: Duration,
+}
+
+impl LockBuilder<'_> {
+    /// How long to wait while others hold the session. Zero tries once. Default: the store's wait timeout, 5 s.
+    pub const fn wait_at_most(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+}
+
+impl<'a> IntoFuture for LockBuilder<'a> {
+    type Output = Result<SessionGuard, AcquireError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.sessions.inner.lock(self.id, self.wait))
+    }
+}
+
+/// Settings of [`Sessions`]. All have defaults; each is checked by [`build`](Self::build).
+#[derive(Clone)]
+#[must_use]
+pub struct SessionsBuilder {
+    store: Arc<dyn PrimaryStore>,
+    settings: Settings,
+}
+
+impl SessionsBuilder {
+    /// When sessions end by themselves. Default: 30 min unused, 12 h in all.
+    pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// How long a lock outlives a holder that died. Renewed at a third of it while the holder lives.
+    /// Range 100 ms to 60 s; default 10 s.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// How long a guard is kept alive at most. From the lease to 24 h; default 60 s.
+    pub const fn longest_hold(mut self, limit: Duration) -> Self {
+        self.settings.longest_hold = limit;
+        self
+    }
+
+    /// How long a lock waits while others hold the session. At most 1 h; default 5 s.
+    #[doc(alias = "lock_timeout")]
+    pub const fn wait_timeout(mut self, limit: Duration) -> Self {
+        self.settings.wait_timeout = limit;
+        self
+    }
+
+    /// How many callers of this process may wait for one session; one more is [`AcquireError::Busy`].
+    /// At least 1; default 64.
+    pub const fn max_waiters(mut self, count: usize) -> Self {
+        self.settings.max_waiters = count;
+        self
+    }
+
+    /// How many bytes the values of one session take at most, encoded. 64 bytes to 64 MiB; default 1 MiB.
+    pub const fn max_record(mut self, bytes: usize) -> Self {
+        self.settings.max_record = bytes;
+        self
+    }
+
+    /// Whether [`Sessions::unlocked`] logs a warning. Default: it does.
+    pub const fn warn_unlocked(mut self, warn: bool) -> Self {
+        self.settings.warn_unlocked = warn;
+        self
+    }
+
+    /// The sessions.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is out of its range.
+    pub fn build(self) -> Result<Sessions, ConfigError> {
+        let Self { store, settings } = self;
+        let terms = settings.check()?;
+        let clock = store.clock();
+        let inner = Inner {
+            store,
+            clock,
+            settings,
+            turns: Turns::default(),
+            terms,
+            closed: AtomicBool::new(false),
+        };
+        Ok(Sessions {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+impl fmt::Debug for SessionsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Guards were still out when the time for a shutdown was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("guards were still held after {limit:?}")]
+#[non_exhaustive]
+pub struct ShutdownTimedOut {
+    /// The limit that was given.
+    pub limit: Duration,
+}

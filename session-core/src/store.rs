@@ -1,0 +1,359 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use session_lock::{Clock, FencingToken, Lease, LeaseTerms};
+
+use crate::{
+    AcquireError, CommitError, CommitId, DestroyError, Header, ReadError, Revision, SessionKey,
+    StoreError, StoreTime, Timeouts,
+};
+
+/// A stored record, as a store read it.
+#[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it")]
+pub struct Stored {
+    /// The decoded header.
+    pub header: Header,
+    /// The encoded body.
+    pub body: Bytes,
+    /// How long the record stands if nobody uses it.
+    pub time_to_live: Duration,
+    /// When it was read, by the store's clock.
+    pub read_at: StoreTime,
+}
+
+/// A new version of a session that stands already.
+#[derive(Clone)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the core builds it, stores take it apart"
+)]
+pub struct Write {
+    /// The version that the writer has seen and replaces.
+    pub base: CommitId,
+    /// The header of the new version. The store sets its revision and may note the attempt in its digest.
+    pub header: Header,
+    /// The encoded body.
+    pub body: Bytes,
+}
+
+/// A session that is stored for the first time.
+#[derive(Clone)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the core builds it, stores take it apart"
+)]
+pub struct Creation {
+    /// Its header. The store sets the times and the revision by its own clock.
+    pub header: Header,
+    /// The encoded body.
+    pub body: Bytes,
+    /// How long it lives.
+    pub timeouts: Timeouts,
+}
+
+// The body is a secret.
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored")
+            .field("kind", &self.header.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write")
+            .field("kind", &self.header.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Creation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Creation")
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A write that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it")]
+pub struct Committed {
+    /// The revision that it was given.
+    pub revision: Revision,
+}
+
+/// A session that is locked and loaded.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it")]
+pub struct Granted {
+    /// The lease. Dropping it gives the lock back.
+    pub lease: Lease<SessionKey>,
+    /// What was loaded under it: live.
+    pub stored: Stored,
+}
+
+/// How a lock is asked for.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the core builds it, stores take it apart"
+)]
+pub struct LockRequest {
+    /// What the lease is to last.
+    pub terms: LeaseTerms,
+    /// How long to wait while others hold the lock; zero tries once.
+    pub wait: Duration,
+    /// How many callers may wait for one session in this process.
+    pub max_waiters: usize,
+}
+
+/// The primary interface: the copy of a session that lock holders read and write. Lock and record are one here:
+/// the store checks in the same step as each write that the writer still holds the lock.
+///
+/// # Contract
+/// 1. `load` of an unknown, expired or ended session is `Ok(None)`; `Err` means a fault.
+/// 2. `lock` grants one lease of a session at a time, in the order in which this process asked; a session that does
+///    not live is [`AcquireError::NoSession`] at once, also while somebody holds its lock.
+/// 3. `commit` writes only under the lease it is given and over the version named as base, all or nothing, and gives
+///    the lease back in the same step. Refused, it changes nothing of the record.
+/// 4. `commit` never creates: where no live record stands, it fails with [`CommitError::Destroyed`] or
+///    [`CommitError::Expired`].
+/// 5. An error other than [`CommitError::Unknown`] is final: nothing of that write is stored later.
+/// 6. `create` writes only where no record stands.
+/// 7. `update` writes without a lease: only while nobody holds the lock, and over the base alone.
+/// 8. `destroy` ends a session for all, at once, whoever holds its lock. Of an unknown session it succeeds and
+///    stores nothing.
+/// 9. A use moves the idle end, never past the absolute end: commit, release, touch, renewal.
+/// 10. Every future may be dropped at any await: what it locked is given back, what it wrote is whole.
+/// 11. A record that cannot be read is an error and is left as it is.
+#[doc(alias = "master")]
+#[async_trait]
+pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
+    /// Which promises the store keeps.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The clock that leases are counted by.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// Locks a live session and loads it.
+    async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError>;
+
+    /// Writes a new version under the lease, and gives the lease back.
+    async fn commit(
+        &self,
+        lease: Lease<SessionKey>,
+        write: Write,
+    ) -> Result<Committed, CommitError>;
+
+    /// Ends the session under the lease.
+    async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError>;
+
+    /// Gives the lease back unused, and counts as a use of the session.
+    async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError>;
+
+    /// Reads a live session. If its time to live has shrunk by at least `touch_after`, it counts as used; that is
+    /// sent without waiting for it.
+    async fn load(
+        &self,
+        key: &SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Stored>, ReadError>;
+
+    /// Stores a session for the first time.
+    async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError>;
+
+    /// Writes a new version without a lease, if nobody holds the lock and the base still stands. `request` is for
+    /// stores that have to take the lock for it.
+    async fn update(
+        &self,
+        key: &SessionKey,
+        write: Write,
+        request: &LockRequest,
+    ) -> Result<Committed, CommitError>;
+
+    /// Ends a session.
+    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError>;
+
+    /// Asks the server whether it can be used.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Waits until every lease is given back and everything sent in the background is answered.
+    async fn drained(&self);
+}
+
+/// When a read counts as a use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TouchAfter {
+    /// When a tenth of the idle timeout has passed since the last use.
+    TenthOfIdle,
+    /// Never.
+    Never,
+}
+
+impl TouchAfter {
+    /// Whether a session with `time_to_live` left of `full` is to be touched.
+    pub fn is_due(self, time_to_live: Duration, full: Duration) -> bool {
+        match self {
+            Self::TenthOfIdle => full.saturating_sub(time_to_live) >= full / 10,
+            Self::Never => false,
+        }
+    }
+}
+
+/// A store of records without locks: with a [`Locker`] it becomes a primary, [`Composed`](crate::Composed).
+///
+/// # Contract
+/// 1. `load_locked` registers the token: from then on a write under a smaller one is refused.
+///    It refuses a token that is smaller than the registered one.
+/// 2. `commit` writes only under the registered token and over the base, all or nothing; it never creates.
+/// 3. `create` writes only where no record stands.
+/// 4. `destroy` ends a session whatever token is registered.
+/// 5. Times are the store's own.
+#[async_trait]
+pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
+    /// Which promises the store can keep under a locker.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reads a live session; with the time of touching it.
+    async fn load(
+        &self,
+        key: &SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Stored>, ReadError>;
+
+    /// Reads a live session for the holder of `token`, and registers the token.
+    async fn load_locked(
+        &self,
+        key: &SessionKey,
+        token: FencingToken,
+    ) -> Result<LoadLocked, ReadError>;
+
+    /// Writes a new version under the registered token.
+    async fn commit(
+        &self,
+        key: &SessionKey,
+        token: FencingToken,
+        write: Write,
+    ) -> Result<Committed, CommitError>;
+
+    /// Stores a session for the first time.
+    async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError>;
+
+    /// Counts as a use of the session, if it lives.
+    async fn touch(&self, key: &SessionKey) -> Result<(), StoreError>;
+
+    /// Ends a session.
+    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError>;
+
+    /// Asks the server whether it can be used.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What a record store found for the holder of a lock.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "stores build it")]
+pub enum LoadLocked {
+    /// The session, or that there is none.
+    Loaded(Option<Stored>),
+    /// A larger token is registered: the lock's server has forgotten how far it was. Ask it for more than this.
+    Behind(FencingToken),
+}
+
+/// Where a composed primary gets its locks from.
+///
+/// # Contract
+/// 1. One lease of a key at a time; it carries a fencing token larger than every earlier one and than `floor`.
+/// 2. Waiting is bounded by the request, and first come, first served in this process.
+/// 3. A cancelled `lock` leaves nothing locked for longer than the TTL.
+#[async_trait]
+pub trait Locker: fmt::Debug + Send + Sync + 'static {
+    /// The clock that leases are counted by.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// Locks a key.
+    async fn lock(
+        &self,
+        key: &SessionKey,
+        request: &LockRequest,
+        floor: FencingToken,
+    ) -> Result<Lease<SessionKey>, AcquireError>;
+
+    /// Gives a lease back and waits for the answer.
+    async fn release(&self, lease: Lease<SessionKey>);
+
+    /// Waits until every lease is given back.
+    async fn drained(&self);
+}
+
+/// Which promises a store keeps. Each has its tests in the conformance suites; a suite tests what a store claims.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities(u16);
+
+/// One promise of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u16)]
+pub enum Promise {
+    /// Guards on one session are serialised across tasks of one process.
+    NoLostUpdate = 1,
+    /// ... and across processes and machines.
+    AcrossProcesses = 1 << 1,
+    /// A holder whose lease is lost writes nothing: checked by the store.
+    LateHolderWritesNothing = 1 << 2,
+    /// A lost reply is resolved by asking again, never by writing twice.
+    ExactlyOnceCommit = 1 << 3,
+    /// After destroy nothing brings the session back.
+    LogoutIsFinal = 1 << 4,
+    /// Idle and absolute timeout are kept, by the store's time.
+    BothClocks = 1 << 5,
+    /// Sessions survive a restart of this process.
+    SurvivesRestart = 1 << 6,
+    /// `update` writes without a lock in one step.
+    OptimisticUpdate = 1 << 7,
+}
+
+impl Capabilities {
+    /// No promise at all.
+    pub const NONE: Self = Self(0);
+
+    /// These promises too.
+    #[must_use]
+    pub const fn with(self, promise: Promise) -> Self {
+        Self(self.0 | promise as u16)
+    }
+
+    /// Without this promise.
+    #[must_use]
+    pub const fn without(self, promise: Promise) -> Self {
+        Self(self.0 & !(promise as u16))
+    }
+
+    /// Whether the store makes this promise.
+    pub const fn has(self, promise: Promise) -> bool {
+        self.0 & promise as u16 != 0
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(ALL_PROMISES.iter().filter(|promise| self.has(**promise)))
+            .finish()
+    }
+}
+
+const ALL_PROMISES: [Promise; 8] = [
+    Promise::NoLostUpdate,
+    Promise::AcrossProcesses,
+    Promise::LateHolderWritesNothing,
+    Promise::ExactlyOnceCommit,
+    Promise::LogoutIsFinal,
+    Promise::BothClocks,
+    Promise::SurvivesRestart,
+    Promise::OptimisticUpdate,
+];
