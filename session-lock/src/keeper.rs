@@ -9,7 +9,9 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use slab::Slab;
 use tokio::sync::Notify;
 
-use crate::{Clock, FencingToken, Held, Lease, LeaseTerms, LossCause, Moment, OwnerValue, lease::Entry};
+use crate::{
+    Clock, FencingToken, Held, Lease, LeaseTerms, LossCause, Moment, OwnerValue, lease::Entry,
+};
 
 /// Where leases come from: what a [`Keeper`] needs of a lock server.
 ///
@@ -87,6 +89,8 @@ impl<R: Clone + Send + Sync + 'static> Keeper<R> {
             if self.outstanding() == 0 {
                 return;
             }
+            // What was dropped after the task had ended with its runtime is given back from here.
+            self.ensure_running();
             drained.await;
         }
     }
@@ -140,11 +144,21 @@ impl<R: Clone + Send + Sync + 'static> Pending<'_, R> {
     }
 
     /// The lock was granted, with a fencing token.
-    pub fn granted_with_token(mut self, keep_alive: Option<Duration>, token: Option<FencingToken>) -> Lease<R> {
+    pub fn granted_with_token(
+        mut self,
+        keep_alive: Option<Duration>,
+        token: Option<FencingToken>,
+    ) -> Lease<R> {
         self.answered = true;
         let held = self.held.clone();
         self.keeper.ensure_running();
-        let entry = Arc::new(Entry::new(held, self.terms, self.sent_at, keep_alive, token));
+        let entry = Arc::new(Entry::new(
+            held,
+            self.terms,
+            self.sent_at,
+            keep_alive,
+            token,
+        ));
         let slot = self.keeper.shared.insert(&entry);
         Lease::new(entry, Arc::clone(&self.keeper.shared), slot)
     }
@@ -235,11 +249,13 @@ impl<R: Clone + Send + Sync + 'static> Shared<R> {
         if give_back {
             state.returned.push(entry.held.clone());
         }
-        let drained = state.live.is_empty();
+        let last = state.live.is_empty();
+        let task_may_end = state.closed && last;
         drop(state);
-        if give_back {
+        if give_back || task_may_end {
             self.changed.notify_one();
-        } else if drained {
+        }
+        if last && !give_back {
             self.drained.notify_waiters();
         }
     }
@@ -319,11 +335,12 @@ impl<R: Clone + Send + Sync + 'static> Shared<R> {
         let answers = backend.renew(&asked).await;
         for (entry, answer) in due.iter().zip(answers) {
             match answer {
-                Renewal::Extended => entry.extended(sent_at),
-                Renewal::Lost(cause) => {
+                Renewal::Extended => entry.extended(sent_at, &*self.clock),
+                // A lease that was given back while its renewal was on its way is not lost.
+                Renewal::Lost(cause) if entry.end(cause) => {
                     tracing::warn!(%cause, "lease lost");
-                    entry.end(cause);
                 }
+                Renewal::Lost(_) => {}
                 Renewal::Unknown => tracing::debug!("lease renewal got no answer"),
             }
         }
@@ -352,7 +369,10 @@ impl<R: Clone + Send + Sync + 'static> Drop for Running<R> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.running = false;
+        // What it was about to give back is left to the TTL.
         state.returning = 0;
         state.next_wake = None;
+        drop(state);
+        self.0.drained.notify_waiters();
     }
 }

@@ -98,10 +98,10 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
 
     /// Time left in which the holder may act; zero when the lease is lost.
     pub fn remaining(&self) -> Duration {
-        let status = self.entry.status();
-        match status.ended {
+        let now = self.shared.clock.now();
+        match self.entry.loss(now) {
             Some(_) => Duration::ZERO,
-            None => status.valid_until.saturating_since(self.shared.clock.now()),
+            None => self.entry.status().valid_until.saturating_since(now),
         }
     }
 
@@ -188,9 +188,13 @@ impl<R: Send + Sync> Entry<R> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A renewal sent at `sent_at` was confirmed. A lease that has ended stays ended.
-    pub(crate) fn extended(&self, sent_at: Moment) {
+    /// A renewal sent at `sent_at` was confirmed. A lease that is lost stays lost, also if nobody has asked yet.
+    pub(crate) fn extended(&self, sent_at: Moment, clock: &dyn Clock) {
         let mut status = self.status();
+        // Read under the mutex: whoever saw the lease as lost saw it before this moment.
+        if self.note_loss(&mut status, clock.now()).is_some() {
+            return;
+        }
         let until = self.terms.valid_until(sent_at).min(self.hold_until);
         status.valid_until = status.valid_until.max(until);
         drop(status);
@@ -202,27 +206,37 @@ impl<R: Send + Sync> Entry<R> {
         self.status().next_renewal = now + self.renew_every;
     }
 
-    /// Whether renewal still makes sense: not ended, and the longest hold not reached.
+    /// Whether renewal still makes sense: the lease is not lost.
     pub(crate) fn wants_renewal(&self, now: Moment) -> bool {
-        self.status().ended.is_none() && now < self.hold_until
+        self.loss(now).is_none()
     }
 
-    pub(crate) fn end(&self, cause: LossCause) {
-        self.status().ended.get_or_insert(cause);
+    /// Ends the lease, unless it has ended already; whether it had not.
+    pub(crate) fn end(&self, cause: LossCause) -> bool {
+        let mut status = self.status();
+        let first = status.ended.is_none();
+        status.ended.get_or_insert(cause);
+        drop(status);
         self.changed.notify_waiters();
+        first
     }
 
     fn loss(&self, now: Moment) -> Option<LossCause> {
-        let status = self.status();
-        if status.ended.is_some() {
-            status.ended
-        } else if now >= self.hold_until {
-            Some(LossCause::HeldTooLong)
-        } else if now >= status.valid_until {
-            Some(LossCause::Expired)
-        } else {
-            None
+        self.note_loss(&mut self.status(), now)
+    }
+
+    /// A loss that was seen once is final: a confirmation that arrives later must not take it back.
+    fn note_loss(&self, status: &mut Status, now: Moment) -> Option<LossCause> {
+        if status.ended.is_none() {
+            status.ended = if now >= self.hold_until {
+                Some(LossCause::HeldTooLong)
+            } else if now >= status.valid_until {
+                Some(LossCause::Expired)
+            } else {
+                None
+            };
         }
+        status.ended
     }
 
     async fn lost(&self, clock: &dyn Clock) -> LossCause {
