@@ -327,6 +327,9 @@ pub enum BadRecord {
     /// A key of another type stands under the session's key.
     #[error("the key holds a value of another type")]
     WrongType,
+    /// What stands there is no record that this release can change.
+    #[error("the stored value is no record of this format version")]
+    Unreadable,
     /// A newer release wrote it.
     #[error("the record has format version {version}, this release reads up to {VERSION}")]
     Newer {

@@ -181,7 +181,7 @@ pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
     /// Asks the server whether it can be used.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Waits until every lease is given back and everything sent in the background is answered.
+    /// Waits until every lease is given back.
     async fn drained(&self);
 }
 

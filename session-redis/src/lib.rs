@@ -1,15 +1,19 @@
-//! The primary session store on Redis or Valkey.
+//! The primary session store on one Redis or Valkey, 6.2 or newer.
+//!
+//! [`RedisStore`] keeps lock and record of a session in one slot, so that the server itself checks the lock in the
+//! step of each write. Uncontended, a locked change takes two flights, a read one.
 
-/// A store of sessions on one Redis. (Being built.)
-#[derive(Clone, Debug)]
-pub struct RedisStore {}
+mod builder; // settings, and the checks at connect
+mod delivery; // getting a write to the server, whatever happens
+mod error; // what Redis and the network say, as errors of the core
+mod keys; // the only place that spells Redis keys
+mod leases; // renewing and giving back
+mod link; // connections
+mod scripts; // the only place that loads scripts; Lua stands in lua/
+mod server_time;
+mod store; // RedisStore: one method for each request
+mod waiters; // waiting for a lock
+mod write; // writes as they go over the wire
 
-impl RedisStore {
-    /// Connects.
-    ///
-    /// # Errors
-    /// When it cannot.
-    pub async fn connect(_url: &str) -> Result<Self, session_core::StoreError> {
-        Err(session_core::StoreError::new("connect", "nowhere", session_core::Fault::Unreachable))
-    }
-}
+pub use builder::RedisStoreBuilder;
+pub use store::RedisStore;

@@ -1,0 +1,143 @@
+//! The only place that loads scripts, and what their answers mean.
+
+use redis::{Pipeline, Value};
+use session_core::StoreTime;
+
+/// A script as the server knows it: by its SHA-1.
+#[derive(Debug)]
+pub(crate) struct Script {
+    source: String,
+    sha: String,
+}
+
+/// All scripts of the store.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    pub(crate) commit: Script,
+    pub(crate) update: Script,
+    pub(crate) create: Script,
+    pub(crate) destroy: Script,
+    pub(crate) release: Script,
+    pub(crate) renew: Script,
+    pub(crate) touch: Script,
+    pub(crate) wait: Script,
+    pub(crate) leave: Script,
+}
+
+macro_rules! script {
+    ($prelude:expr, $file:literal: $($library:literal),*) => {
+        Script::new(concat!($(include_str!(concat!("../lua/lib/", $library, ".lua")),)* include_str!(concat!("../lua/", $file, ".lua"))), $prelude)
+    };
+}
+
+impl Scripts {
+    /// `prelude` stands before each script: empty but in tests, which make single calls of a script fail with it.
+    pub(crate) fn new(prelude: &str) -> Self {
+        Self {
+            commit: script!(prelude, "commit": "now", "header", "digest", "wake"),
+            update: script!(prelude, "update": "now", "header", "digest"),
+            create: script!(prelude, "create": "now", "header", "digest"),
+            destroy: script!(prelude, "destroy": "now", "header"),
+            release: script!(prelude, "release": "now", "touch", "wake"),
+            renew: script!(prelude, "renew": "now", "touch"),
+            touch: script!(prelude, "touch": "now", "touch"),
+            wait: script!(prelude, "wait": "now", "header"),
+            leave: script!(prelude, "leave": "now", "wake"),
+        }
+    }
+
+    /// Makes every script known to the server.
+    pub(crate) fn load_all(&self) -> Pipeline {
+        let mut pipeline = Pipeline::new();
+        for script in [
+            &self.commit,
+            &self.update,
+            &self.create,
+            &self.destroy,
+            &self.release,
+            &self.renew,
+            &self.touch,
+            &self.wait,
+            &self.leave,
+        ] {
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.source);
+        }
+        pipeline
+    }
+}
+
+impl Script {
+    fn new(source: &str, prelude: &str) -> Self {
+        let source = format!("{prelude}{source}");
+        let sha = sha1_smol::Sha1::from(&source).digest().to_string();
+        Self { source, sha }
+    }
+
+    /// Adds a call of the script to a pipeline.
+    pub(crate) fn call(&self, pipeline: &mut Pipeline, keys: &[&str], args: &[&[u8]]) {
+        let call = pipeline.cmd("EVALSHA").arg(&self.sha).arg(keys.len());
+        for key in keys {
+            call.arg(key);
+        }
+        for arg in args {
+            call.arg(arg);
+        }
+    }
+}
+
+/// What a script answered: `{code, now_ms, extra}`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: Code,
+    pub(crate) now: StoreTime,
+    /// `forgotten`, or what the script says it is.
+    pub(crate) extra: i64,
+}
+
+/// The codes of all scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Done,
+    DoneBefore,
+    Nothing,
+    NoRecord,
+    Ended,
+    NotOwner,
+    OtherVersion,
+    WrongType,
+    Unreadable,
+    Expired,
+    NoStage,
+    Locked,
+}
+
+impl Answer {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
+        let Value::Array(parts) = value else {
+            return None;
+        };
+        let [Value::Int(code), Value::Int(now), Value::Int(extra)] = parts[..] else {
+            return None;
+        };
+        let code = match code {
+            1 => Code::Done,
+            2 => Code::DoneBefore,
+            0 => Code::Nothing,
+            -1 => Code::NoRecord,
+            -2 => Code::Ended,
+            -3 => Code::NotOwner,
+            -4 => Code::OtherVersion,
+            -5 => Code::WrongType,
+            -6 => Code::Unreadable,
+            -7 => Code::Expired,
+            -8 => Code::NoStage,
+            -10 => Code::Locked,
+            _ => return None,
+        };
+        Some(Self {
+            code,
+            now: StoreTime::from_millis(u64::try_from(now).ok()?),
+            extra,
+        })
+    }
+}
