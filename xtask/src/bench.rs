@@ -4,18 +4,22 @@ use crate::setup;
 
 /// `cargo xtask bench`.
 ///
-/// The short form measures each benchmark just long enough to find one that is broken, and keeps
-/// no numbers: they would be compared with real ones later.
+/// The short form runs each benchmark just long enough to find one that is broken. It keeps no
+/// numbers, so it takes the build of the tests, which is there already, instead of an optimised one.
 pub(crate) fn run(short: bool) -> Result<bool, String> {
     setup::redis_server()?;
-    // `--bench *` leaves out the library, whose test harness does not know criterion's arguments.
-    let mut command = cargo("bench --package latchkey-benches --bench * --");
-    if short {
-        command.args(["--quick", "--noplot", "--discard-baseline"]);
-    }
+    // `--bench *` leaves out the libraries, whose test harness does not know criterion's arguments.
+    let words = if short {
+        "bench --workspace --all-features --profile dev --bench * -- --quick --noplot --discard-baseline"
+    } else {
+        "bench --package latchkey-benches --bench *"
+    };
+    let mut command = cargo(words);
     command.env("LATCHKEY_TEST_SERVERS", "processes");
-    Ok(run::run(
-        vec![Step::new("benchmarks", Action::Run(command))],
-        false,
-    ))
+    let name = if short {
+        "benchmarks, short"
+    } else {
+        "benchmarks"
+    };
+    Ok(run::run(vec![Step::new(name, Action::Run(command))], false))
 }

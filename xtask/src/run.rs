@@ -96,8 +96,10 @@ fn execute(name: &str, mut command: Command) -> (Outcome, Duration) {
 fn line(command: &Command) -> String {
     let mut words: Vec<String> = Vec::new();
     for (key, value) in command.get_envs() {
-        let (key, value) = (key.to_string_lossy(), value.unwrap_or_default());
-        words.push(format!("{key}={}", quoted(value.to_string_lossy())));
+        if let Some(value) = value {
+            let (key, value) = (key.to_string_lossy(), quoted(value.to_string_lossy()));
+            words.push(format!("{key}={value}"));
+        }
     }
     let program = command.get_program().to_string_lossy();
     words.push(program.rsplit('/').next().unwrap_or(&program).to_owned());
@@ -117,35 +119,34 @@ fn quoted(word: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    let mut text = format!("\n{:width$}  {:>7}  result\n", "step", "seconds");
-    for Row {
-        name,
-        outcome,
-        took,
-    } in rows
-    {
-        let seconds = took.as_secs_f64();
-        let result = describe(outcome);
-        text += &format!("{name:width$}  {seconds:>7.1}  {result}\n");
+    let names = rows.iter().map(|row| row.name.len());
+    let width = names.max().unwrap_or_default().max("total".len());
+    let line = |name: &str, took: Duration, result: &str| {
+        format!("{name:width$}  {:>7.1}  {result}\n", took.as_secs_f64())
+    };
+    let mut text = format!("\n{:width$}  seconds  result\n", "step");
+    for row in rows {
+        text += &line(&row.name, row.took, &describe(&row.outcome));
     }
-    let count =
-        |wanted: fn(&Outcome) -> bool| rows.iter().filter(|row| wanted(&row.outcome)).count();
-    let passed = count(|outcome| matches!(outcome, Outcome::Passed));
-    let failed = count(|outcome| matches!(outcome, Outcome::Failed));
-    let skipped = count(|outcome| matches!(outcome, Outcome::Skipped));
-    let left_out = count(|outcome| matches!(outcome, Outcome::LeftOut(_)));
-    let not_run = count(|outcome| matches!(outcome, Outcome::NotRun));
-    let seconds = rows
-        .iter()
-        .map(|row| row.took)
-        .sum::<Duration>()
-        .as_secs_f64();
-    text += &format!(
-        "{} steps in {seconds:.1} s: {passed} ok, {failed} failed, {skipped} skipped, {left_out} left out, {not_run} not run\n",
-        rows.len(),
-    );
-    text
+    text + &line(
+        "total",
+        rows.iter().map(|row| row.took).sum(),
+        &counts(rows),
+    )
+}
+
+fn counts(rows: &[Row]) -> String {
+    let [mut ok, mut failed, mut skipped, mut left_out, mut not_run] = [0; 5];
+    for row in rows {
+        *match row.outcome {
+            Outcome::Passed => &mut ok,
+            Outcome::Failed => &mut failed,
+            Outcome::Skipped => &mut skipped,
+            Outcome::LeftOut(_) => &mut left_out,
+            Outcome::NotRun => &mut not_run,
+        } += 1;
+    }
+    format!("{ok} ok, {failed} failed, {skipped} skipped, {left_out} left out, {not_run} not run")
 }
 
 fn describe(outcome: &Outcome) -> String {
@@ -213,7 +214,7 @@ mod tests {
         });
         let text = table(&rows);
         assert!(text.contains("left out: no daemon"), "{text}");
-        let last = "6 steps in 9.0 s: 2 ok, 1 failed, 1 skipped, 1 left out, 1 not run\n";
+        let last = "total      9.0  2 ok, 1 failed, 1 skipped, 1 left out, 1 not run\n";
         assert!(text.ends_with(last), "{text}");
     }
 
@@ -222,7 +223,8 @@ mod tests {
         let mut command = Command::new("/toolchain/bin/cargo");
         command
             .args(["bench", "--bench", "*"])
-            .env("RUSTDOCFLAGS", "-D warnings");
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .env_remove("LATCHKEY_SKIP");
         assert_eq!(
             line(&command),
             "RUSTDOCFLAGS='-D warnings' cargo bench --bench '*'"
