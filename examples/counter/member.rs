@@ -100,11 +100,13 @@ impl Member {
             mut phase,
         } = self;
         let mut tally = Tally::new(assignment.worker, assignment.tasks, assignment.sessions());
+        let mut late = false;
         let talked = {
             let mut talk = pin!(conversation.run(assignment, ready, &mut tally));
             tokio::select! {
                 talked = &mut talk => talked,
                 () = over(&mut phase) => {
+                    late = true;
                     kill(&mut process);
                     // What it had told before is still in the pipe.
                     talk.await
@@ -115,7 +117,18 @@ impl Member {
             kill(&mut process);
         }
         let status = process.wait().await;
-        let misfortune = (!tally.has_finished()).then(|| misfortune(&mut tally, talked, status));
+        let misfortune = (!tally.has_finished()).then(|| {
+            let how = if late {
+                "was still there at the end and is killed".to_owned()
+            } else {
+                how_it_ended(talked, status)
+            };
+            let in_flight = tally.give_up_unfinished();
+            let acknowledged = grouped(tally.acknowledged());
+            format!(
+                "{how}; {acknowledged} rounds acknowledged, {in_flight} in flight count as unknown"
+            )
+        });
         (tally, misfortune)
     }
 }
@@ -128,17 +141,12 @@ fn kill(process: &mut Child) {
     drop(process.start_kill());
 }
 
-fn misfortune(tally: &mut Tally, talked: io::Result<()>, status: io::Result<ExitStatus>) -> String {
-    let how = match (talked, status) {
-        (Ok(()), Ok(status)) => status.to_string(),
-        (Ok(()), Err(error)) | (Err(error), Err(_)) => error.to_string(),
-        (Err(error), Ok(status)) => format!("{status}, {error}"),
-    };
-    let in_flight = tally.give_up_unfinished();
-    let acknowledged = grouped(tally.acknowledged());
-    format!(
-        "ended early ({how}); {acknowledged} rounds acknowledged, {in_flight} in flight count as unknown"
-    )
+fn how_it_ended(talked: io::Result<()>, status: io::Result<ExitStatus>) -> String {
+    match (talked, status) {
+        (Ok(()), Ok(status)) => format!("ended early ({status})"),
+        (Err(error), Ok(status)) => format!("ended early ({status}, {error})"),
+        (_, Err(error)) => format!("ended early ({error})"),
+    }
 }
 
 /// The two pipes of a worker.
