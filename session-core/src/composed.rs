@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_lock::{Clock, FencingToken, Lease, LossCause};
@@ -13,10 +13,20 @@ use crate::{
 ///
 /// What protects the record is the fencing token of the lease: loading under the lock registers it with the record
 /// store, which from then on refuses every earlier holder. A write without a lease takes the lock for its duration.
+/// Cheap to clone; clones share both.
 #[derive(Debug)]
 pub struct Composed<R, L> {
     records: Arc<R>,
-    locker: L,
+    locker: Arc<L>,
+}
+
+impl<R, L> Clone for Composed<R, L> {
+    fn clone(&self) -> Self {
+        Self {
+            records: Arc::clone(&self.records),
+            locker: Arc::clone(&self.locker),
+        }
+    }
 }
 
 impl<R: RecordStore, L: Locker> Composed<R, L> {
@@ -24,11 +34,11 @@ impl<R: RecordStore, L: Locker> Composed<R, L> {
     pub fn new(records: R, locker: L) -> Self {
         Self {
             records: Arc::new(records),
-            locker,
+            locker: Arc::new(locker),
         }
     }
 
-    /// Waits for the lock only if the session lives.
+    /// Waits for the lock only while the session lives.
     async fn acquire(
         &self,
         key: &SessionKey,
@@ -40,35 +50,52 @@ impl<R: RecordStore, L: Locker> Composed<R, L> {
             ..*request
         };
         match self.locker.lock(key, &at_once, floor).await {
-            Err(AcquireError::Held { .. }) if !request.wait.is_zero() => {}
+            Err(AcquireError::Held { .. }) => {}
             answer => return answer,
         }
-        if self.records.load(key, TouchAfter::Never).await?.is_none() {
-            return Err(AcquireError::NoSession);
+        let mut in_line = pin!(self.locker.lock(key, request, floor));
+        let clock = self.clock();
+        loop {
+            // The locker does not know when a session ends, so whoever waits looks.
+            if self.records.load(key, TouchAfter::Never).await?.is_none() {
+                return Err(AcquireError::NoSession);
+            }
+            tokio::select! {
+                biased;
+                answer = &mut in_line => return answer,
+                () = clock.sleep_until(clock.now() + LOOK_EVERY) => {}
+            }
         }
-        self.locker.lock(key, request, floor).await
     }
 
     /// Touches the record for as long as the lease lives: a held guard keeps its session alive.
-    fn keep_alive(&self, lease: &Lease<SessionKey>, time_to_live: Duration) {
-        let (records, key, lost) = (
-            Arc::clone(&self.records),
-            lease.held().resource,
-            lease.lost(),
-        );
-        tokio::spawn(async move {
-            tokio::pin!(lost);
+    fn keep_alive(&self, lease: &Lease<SessionKey>, stored: &Stored) {
+        // Without a runtime nothing can be touched; the lease is not renewed then either.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (records, clock) = (Arc::clone(&self.records), self.clock());
+        let (key, lost) = (lease.held().resource, lease.lost());
+        let (left, full) = (stored.time_to_live, stored.header.idle_timeout);
+        runtime.spawn(async move {
+            let mut lost = pin!(lost);
             loop {
-                // A failed touch is tried again at the next turn.
-                records.touch(&key).await.ok();
+                // A failed touch is tried again while what is left is enough for that.
+                let touched = records.touch(&key).await.is_ok();
+                let pause = if touched { full } else { left.min(full) } / 3;
                 tokio::select! {
                     _cause = &mut lost => return,
-                    () = tokio::time::sleep(time_to_live / 3) => {}
+                    () = clock.sleep_until(clock.now() + pause.max(SHORTEST_PAUSE)) => {}
                 }
             }
         });
     }
 }
+
+// How long a waiter may go on waiting for a session that has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+// A session that lives for milliseconds must not turn its touches into a busy loop.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 #[async_trait]
 impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
@@ -84,15 +111,17 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
 
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
         let mut floor = FencingToken::default();
+        let deadline = self.clock().now() + request.wait;
         loop {
-            let lease = self.acquire(key, request, floor).await?;
+            let request = LockRequest {
+                wait: deadline.saturating_since(self.clock().now()),
+                ..*request
+            };
+            let lease = self.acquire(key, &request, floor).await?;
             match self.records.load_locked(key, token(&lease)).await? {
                 LoadLocked::Loaded(Some(stored)) => {
                     if stored.time_to_live < request.terms.longest_hold {
-                        self.keep_alive(
-                            &lease,
-                            stored.time_to_live.min(stored.header.idle_timeout),
-                        );
+                        self.keep_alive(&lease, &stored);
                     }
                     return Ok(Granted { lease, stored });
                 }
@@ -113,6 +142,8 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
         lease: Lease<SessionKey>,
         write: Write,
     ) -> Result<Committed, CommitError> {
+        // Only this process knows that its lease has run out if nobody has taken the lock since.
+        still_held(&lease)?;
         let committed = self
             .records
             .commit(&lease.held().resource, token(&lease), write)

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use async_trait::async_trait;
 use session_core::{
@@ -7,7 +7,6 @@ use session_core::{
     Stored, TouchAfter, Write,
 };
 use session_lock::{Clock, FencingToken, Lease};
-use tokio::task::yield_now;
 
 /// A store or locker that waits a moment before and after each operation, as one behind a network does.
 ///
@@ -17,10 +16,24 @@ use tokio::task::yield_now;
 pub struct Yielding<S>(pub S);
 
 async fn between<T>(operation: impl Future<Output = T>) -> T {
-    yield_now().await;
+    turn().await;
     let answer = operation.await;
-    yield_now().await;
+    turn().await;
     answer
+}
+
+/// Goes to the end of the line of tasks that are ready. Tokio's `yield_now` reverses the order of those who yield.
+async fn turn() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if waited {
+            return Poll::Ready(());
+        }
+        waited = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[async_trait]

@@ -78,6 +78,7 @@ impl RecordStore for MemoryRecords {
         write: Write,
     ) -> Result<Committed, CommitError> {
         let mut shard = self.0.shard(key);
+        shard.records.check_live(key, self.0.time())?;
         if !shard.records.is_fenced_by(key, token.0) {
             return Err(CommitError::LeaseLost {
                 cause: session_lock::LossCause::Stolen,
@@ -87,11 +88,7 @@ impl RecordStore for MemoryRecords {
     }
 
     async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError> {
-        self.0.make_room(key)?;
-        self.0
-            .shard(key)
-            .records
-            .create(key, creation, self.0.time())
+        self.0.create(key, creation)
     }
 
     async fn touch(&self, key: &SessionKey) -> Result<(), StoreError> {

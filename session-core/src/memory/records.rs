@@ -69,7 +69,9 @@ impl RecordTable {
         let mut header = write.header;
         header.revision = record.header.revision.next(now);
         if header.time_to_live(now).is_zero() {
-            self.records.remove(key);
+            let record = self.live_mut(key, now)?;
+            record.expires = now;
+            record.body = Bytes::new();
             return Err(CommitError::Expired);
         }
         let fence = record.fence;
@@ -95,6 +97,16 @@ impl RecordTable {
         }
     }
 
+    /// Why a session that does not live takes no write.
+    pub(super) fn check_live(&self, key: &SessionKey, now: StoreTime) -> Result<(), CommitError> {
+        self.live(key, now).map(|_| ())
+    }
+
+    /// Whether a record stands in the place, be it one whose time is up.
+    pub(super) fn contains(&self, key: &SessionKey) -> bool {
+        self.records.contains_key(key)
+    }
+
     /// Registers the token of a lock's holder; the registered one if that is larger.
     pub(super) fn fence(
         &mut self,
@@ -118,12 +130,11 @@ impl RecordTable {
             .is_none_or(|record| record.fence == token)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub(super) fn sweep(&mut self, now: StoreTime) {
+    /// Forgets what has expired; how many that were.
+    pub(super) fn sweep(&mut self, now: StoreTime) -> usize {
+        let before = self.records.len();
         self.records.retain(|_, record| record.expires > now);
+        before - self.records.len()
     }
 
     fn put(

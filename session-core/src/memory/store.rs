@@ -6,7 +6,7 @@ use session_lock::{
 };
 
 use super::{
-    table::{Table, TableSettings},
+    table::{Shard, Table, TableSettings},
     waiting,
 };
 use crate::{
@@ -53,6 +53,21 @@ impl MemoryStore {
         let table = Arc::new(Table::new(Arc::clone(&clock), settings));
         let keeper = Arc::new(Keeper::new(Arc::new(Locks(Arc::clone(&table))), clock));
         Self { table, keeper }
+    }
+
+    /// Whether the holder of the lease may act: the session lives, and the lock is still its own.
+    fn check(&self, shard: &Shard, lease: &Lease<SessionKey>) -> Result<(), CommitError> {
+        let held = lease.held();
+        shard
+            .records
+            .check_live(&held.resource, self.table.time())?;
+        if shard.locks.holds(held, self.table.now()) {
+            Ok(())
+        } else {
+            Err(CommitError::LeaseLost {
+                cause: lease.loss().unwrap_or(LossCause::Gone),
+            })
+        }
     }
 
     /// Ends the lease in the table and here: one step for the write and the release.
@@ -161,17 +176,11 @@ impl PrimaryStore for MemoryStore {
         let held = *lease.held();
         let committed = {
             let mut shard = self.table.shard(&held.resource);
-            if shard
-                .records
-                .get(&held.resource, self.table.time())
-                .is_some()
-                && !shard.locks.holds(&held, self.table.now())
-            {
-                Err(late(&lease))
-            } else {
-                shard
+            match self.check(&shard, &lease) {
+                Ok(()) => shard
                     .records
-                    .write(&held.resource, write, self.table.time())
+                    .write(&held.resource, write, self.table.time()),
+                Err(error) => Err(error),
             }
         };
         self.leave(lease);
@@ -181,30 +190,26 @@ impl PrimaryStore for MemoryStore {
     async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
         let held = *lease.held();
         let mut shard = self.table.shard(&held.resource);
-        if shard.locks.holds(&held, self.table.now()) {
+        let checked = self.check(&shard, &lease);
+        if checked.is_ok() {
             shard.locks.free(&held.resource);
             shard.records.destroy(&held.resource, self.table.time());
-            drop(shard);
-            lease.finish();
-            Ok(())
-        } else {
-            drop(shard);
-            Err(late(&lease))
         }
+        drop(shard);
+        self.leave(lease);
+        checked
     }
 
     async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
         let held = *lease.held();
         let mut shard = self.table.shard(&held.resource);
-        let result = if shard.locks.holds(&held, self.table.now()) {
+        let checked = self.check(&shard, &lease);
+        if checked.is_ok() {
             shard.records.touch(&held.resource, self.table.time());
-            Ok(())
-        } else {
-            Err(late(&lease))
-        };
+        }
         drop(shard);
         self.leave(lease);
-        result
+        checked
     }
 
     async fn load(
@@ -216,11 +221,7 @@ impl PrimaryStore for MemoryStore {
     }
 
     async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError> {
-        self.table.make_room(key)?;
-        self.table
-            .shard(key)
-            .records
-            .create(key, creation, self.table.time())
+        self.table.create(key, creation)
     }
 
     async fn update(
@@ -258,12 +259,6 @@ pub(super) const MEMORY_PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::ExactlyOnceCommit)
     .with(Promise::LogoutIsFinal)
     .with(Promise::BothClocks);
-
-fn late(lease: &Lease<SessionKey>) -> CommitError {
-    CommitError::LeaseLost {
-        cause: lease.loss().unwrap_or(LossCause::Gone),
-    }
-}
 
 pub(super) fn load(table: &Table, key: &SessionKey, touch_after: TouchAfter) -> Option<Stored> {
     let mut shard = table.shard(key);

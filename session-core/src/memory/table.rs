@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -9,7 +9,9 @@ use std::{
 use session_lock::{Clock, Moment};
 
 use super::{locks::LockTable, records::RecordTable};
-use crate::{ConfigError, Fault, SessionKey, StoreError, StoreTime};
+use crate::{
+    CommitError, Committed, ConfigError, Creation, Fault, SessionKey, StoreError, StoreTime,
+};
 
 /// Locks and records of one memory, in shards, with the time and the clean-up.
 pub(super) struct Table {
@@ -18,6 +20,10 @@ pub(super) struct Table {
     origin: Moment,
     origin_time: StoreTime,
     settings: TableSettings,
+    /// Records in all shards, and places reserved for records that are being created.
+    taken: AtomicUsize,
+    /// When a full table was last swept to make room, in the store's milliseconds.
+    swept_ms: AtomicU64,
     sweeping: AtomicBool,
 }
 
@@ -76,6 +82,8 @@ impl Table {
             origin_time: StoreTime::from_millis(unix_ms),
             clock,
             settings,
+            taken: AtomicUsize::new(0),
+            swept_ms: AtomicU64::new(0),
             sweeping: AtomicBool::new(false),
         }
     }
@@ -101,43 +109,79 @@ impl Table {
 
     /// Number of records, ended and expired ones that were not yet cleaned up included.
     pub(super) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| lock(shard).records.len())
-            .sum()
+        self.taken.load(Ordering::Acquire)
     }
 
-    /// Makes sure that one more session fits, and that somebody cleans up.
-    pub(super) fn make_room(self: &Arc<Self>, key: &SessionKey) -> Result<(), StoreError> {
+    /// Stores a session for the first time, if there is room.
+    pub(super) fn create(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        creation: Creation,
+    ) -> Result<Committed, CommitError> {
         self.ensure_cleanup();
-        let share = self.settings.max_sessions.div_ceil(SHARDS);
+        let place = self.reserve()?;
         let mut shard = self.shard(key);
-        if shard.records.len() >= share {
-            shard.records.sweep(self.time());
+        // One whose time is up may stand there; then nothing is added.
+        let adds = !shard.records.contains(key);
+        let committed = shard.records.create(key, creation, self.time())?;
+        if adds {
+            place.fill();
         }
-        if shard.records.len() >= share {
+        Ok(committed)
+    }
+
+    pub(super) fn sweep(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let freed = shard.records.sweep(self.time());
+            shard.locks.sweep(self.now());
+            self.taken.fetch_sub(freed, Ordering::AcqRel);
+        }
+    }
+
+    fn reserve(&self) -> Result<Place<'_>, StoreError> {
+        if !self.take_place() && !(self.may_sweep_for_room() && self.sweep_and_take_place()) {
             return Err(StoreError::new(
                 "store a new session",
                 "memory",
                 Fault::Full,
             ));
         }
-        Ok(())
+        Ok(Place {
+            taken: &self.taken,
+            filled: false,
+        })
     }
 
-    pub(super) fn sweep(&self) {
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.records.sweep(self.time());
-            shard.locks.sweep(self.now());
-        }
+    fn take_place(&self) -> bool {
+        let take = |taken| (taken < self.settings.max_sessions).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .is_ok()
+    }
+
+    fn sweep_and_take_place(&self) -> bool {
+        self.sweep();
+        self.take_place()
+    }
+
+    /// Once a second at most: or whoever fills the store would make each new session cost a walk through all.
+    fn may_sweep_for_room(&self) -> bool {
+        let now = self.time().as_millis();
+        let due = |last: u64| (now >= last.saturating_add(1_000)).then_some(now);
+        self.swept_ms
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, due)
+            .is_ok()
     }
 
     /// Starts the clean-up task if there is to be one, there is a runtime, and it does not run yet.
-    fn ensure_cleanup(self: &Arc<Self>) {
+    pub(super) fn ensure_cleanup(self: &Arc<Self>) {
         let Some(interval) = self.settings.cleanup else {
             return;
         };
+        if self.sweeping.load(Ordering::Acquire) {
+            return;
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -151,6 +195,26 @@ impl Table {
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Room for one record, given up again unless it is filled.
+struct Place<'a> {
+    taken: &'a AtomicUsize,
+    filled: bool,
+}
+
+impl Place<'_> {
+    fn fill(mut self) {
+        self.filled = true;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.taken.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 /// The clean-up task: ends with the table, and says so if it ends with its runtime.

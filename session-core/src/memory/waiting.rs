@@ -1,12 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use session_lock::{FencingToken, Keeper, Lease, OwnerValue};
+use session_lock::{FencingToken, Held, Keeper, Lease, OwnerValue, Pending};
 
 use super::{locks::Asked, table::Table};
 use crate::{AcquireError, LockRequest, SessionKey};
 
 /// Locks `key`, waiting in line while others hold it. `left` says how long what is locked has to live, `None` that
-/// there is nothing to lock; `token` makes the fencing token, once the lock is held.
+/// there is nothing to lock; it is asked again once the lock is held, for much can happen while one waits. `token`
+/// makes the fencing token then.
 pub(super) async fn lock(
     table: &Arc<Table>,
     keeper: &Keeper<SessionKey>,
@@ -17,11 +18,19 @@ pub(super) async fn lock(
 ) -> Result<Lease<SessionKey>, AcquireError> {
     let start = table.now();
     let deadline = start + request.wait;
+    // Dropping `pending` gives the lock of a session back that has ended just now.
+    let granted_now = |pending: Pending<'_, SessionKey>| match left() {
+        Some(left) => Ok(pending.granted_with_token(Some(left), token())),
+        None => Err(AcquireError::NoSession),
+    };
+    table.ensure_cleanup();
     loop {
-        let left = left().ok_or(AcquireError::NoSession)?;
+        if left().is_none() {
+            return Err(AcquireError::NoSession);
+        }
         let owner = OwnerValue::random();
         let mut pending = keeper.ask(*key, owner, request.terms);
-        let held = session_lock::Held {
+        let held = Held {
             resource: *key,
             owner,
         };
@@ -31,7 +40,7 @@ pub(super) async fn lock(
             .locks
             .ask(&held, ttl, request.max_waiters, table.now());
         let (mut granted, mut look) = match asked {
-            Asked::Granted => return Ok(pending.granted_with_token(Some(left), token())),
+            Asked::Granted => return granted_now(pending),
             Asked::Wait { granted, until } => (granted, until),
             Asked::Busy { waiting } => {
                 pending.refused();
@@ -44,7 +53,7 @@ pub(super) async fn lock(
                 handed_over = &mut granted => match handed_over {
                     Ok(moment) => {
                         pending.count_from(moment);
-                        return Ok(pending.granted_with_token(Some(left), token()));
+                        return granted_now(pending);
                     }
                     // The lock was freed for all: the session was ended. Look again.
                     Err(_) => break pending.refused(),

@@ -1,0 +1,124 @@
+use std::{future::Future, sync::Arc, time::Duration};
+
+use session_core::{
+    Capabilities, Composed, MemoryLocker, MemoryRecords, MemoryStore, PrimaryStore, Promise,
+};
+use session_lock::Clock;
+use session_testkit::{FakeClock, Yielding, primary::PrimaryFixture};
+
+const PROMISES: Capabilities = Capabilities::NONE
+    .with(Promise::NoLostUpdate)
+    .with(Promise::LateHolderWritesNothing)
+    .with(Promise::ExactlyOnceCommit)
+    .with(Promise::LogoutIsFinal)
+    .with(Promise::BothClocks);
+
+/// How time passes in a fixture.
+pub(crate) trait Time: Clone + Send + Sync + 'static {
+    fn start() -> Self;
+    fn clock(&self) -> Arc<dyn Clock>;
+    fn pass(&self, span: Duration) -> impl Future<Output = ()> + Send;
+}
+
+#[derive(Clone)]
+pub(crate) struct RealTime;
+
+impl Time for RealTime {
+    fn start() -> Self {
+        Self
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(session_lock::SystemClock)
+    }
+
+    async fn pass(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}
+
+impl Time for FakeClock {
+    fn start() -> Self {
+        Self::new()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clone())
+    }
+
+    async fn pass(&self, span: Duration) {
+        Self::pass(self, span, Duration::from_millis(10)).await;
+    }
+}
+
+/// A store in memory under test.
+pub(crate) struct Memory<S, T> {
+    store: S,
+    time: T,
+}
+
+/// A kind of store in memory.
+pub(crate) trait Kind: PrimaryStore + Clone {
+    const PROMISES: Capabilities;
+    fn on(clock: Arc<dyn Clock>) -> Self;
+}
+
+impl Kind for MemoryStore {
+    const PROMISES: Capabilities = PROMISES.with(Promise::OptimisticUpdate);
+
+    fn on(clock: Arc<dyn Clock>) -> Self {
+        Self::builder().clock(clock).build().unwrap()
+    }
+}
+
+impl Kind for Composed<MemoryRecords, MemoryLocker> {
+    const PROMISES: Capabilities = PROMISES;
+
+    fn on(clock: Arc<dyn Clock>) -> Self {
+        Self::new(
+            MemoryRecords::with_clock(Arc::clone(&clock)),
+            MemoryLocker::with_clock(clock),
+        )
+    }
+}
+
+impl Kind for Composed<Yielding<MemoryRecords>, Yielding<MemoryLocker>> {
+    const PROMISES: Capabilities = PROMISES;
+
+    fn on(clock: Arc<dyn Clock>) -> Self {
+        Self::new(
+            Yielding(MemoryRecords::with_clock(Arc::clone(&clock))),
+            Yielding(MemoryLocker::with_clock(clock)),
+        )
+    }
+}
+
+impl<S: Kind> Kind for Yielding<S> {
+    const PROMISES: Capabilities = S::PROMISES;
+
+    fn on(clock: Arc<dyn Clock>) -> Self {
+        Self(S::on(clock))
+    }
+}
+
+impl<S: Kind, T: Time> PrimaryFixture for Memory<S, T> {
+    type Store = S;
+
+    const PROMISES: Capabilities = S::PROMISES;
+
+    async fn fresh() -> Self {
+        let time = T::start();
+        Self {
+            store: S::on(time.clock()),
+            time,
+        }
+    }
+
+    fn store(&self) -> S {
+        self.store.clone()
+    }
+
+    async fn pass(&self, span: Duration) {
+        self.time.pass(span).await;
+    }
+}
