@@ -45,12 +45,11 @@ impl Container {
             )
             .with_cmd(["redis-server", CONF])
             .start()
-            .await
-            .map_err(ServerError::docker("start a container"))?;
-        let container = ManuallyDrop::new(container);
+            .await;
         watchdog.order(&format!("docker rm -f -v {name}"))?;
+        let container = container.map_err(ServerError::docker("start a container"))?;
         Ok(Self {
-            container,
+            container: ManuallyDrop::new(container),
             name,
             _watchdog: watchdog,
         })

@@ -17,8 +17,10 @@ const PUBLIC: &str = "redis:7-alpine";
 
 /// The daemon answers in milliseconds or is not there.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(5);
-/// The public image is about 15 MB.
-const PULL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The public image is about 15 MB; an image of ours is the quicker one on a slow line.
+const PULL_TIMEOUT: Duration = Duration::from_secs(15);
+/// For an image that nothing can replace.
+const PATIENT_PULL_TIMEOUT: Duration = Duration::from_secs(300);
 const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Packs the server with its libraries and its loader, as `ldd` lists them, into one layer.
@@ -51,7 +53,7 @@ async fn find_or_build() -> Result<Image, ServerError> {
     docker(&["version"], DAEMON_TIMEOUT).await?;
     if let Some(image) = non_empty_var("LATCHKEY_TEST_REDIS_IMAGE") {
         if !is_present(&image).await {
-            docker(&["pull", "--quiet", &image], Duration::from_secs(300)).await?;
+            docker(&["pull", "--quiet", &image], PATIENT_PULL_TIMEOUT).await?;
         }
         return Ok(Image::parse(&image));
     }
@@ -65,14 +67,18 @@ async fn find_or_build() -> Result<Image, ServerError> {
             return Ok(Image::parse(image));
         }
     }
-    let Err(no_public) = docker(&["pull", "--quiet", PUBLIC], PULL_TIMEOUT).await else {
-        return Ok(Image::parse(PUBLIC));
+    let limit = match version {
+        Some(_) => PULL_TIMEOUT,
+        None => PATIENT_PULL_TIMEOUT,
     };
-    if version.is_none() {
-        return Err(no_public);
+    match docker(&["pull", "--quiet", PUBLIC], limit).await {
+        Ok(_) => Ok(Image::parse(PUBLIC)),
+        Err(no_public) if version.is_none() => Err(no_public),
+        Err(_) => {
+            build(&ours).await?;
+            Ok(Image::parse(&ours))
+        }
     }
-    build(&ours).await?;
-    Ok(Image::parse(&ours))
 }
 
 async fn newest_of_ours() -> Option<String> {

@@ -17,6 +17,9 @@
 //! processes, else the server at `LATCHKEY_TEST_REDIS_URL`. No usable server is an error that says
 //! how to get one; nothing is skipped.
 //!
+//! Containers run the image named by `LATCHKEY_TEST_REDIS_IMAGE`, else a public Redis image, else,
+//! where no registry can be reached, one built once from this machine's `redis-server`.
+//!
 //! | | containers | processes | url |
 //! |---|---|---|---|
 //! | private to the test | yes | yes | no: tests share its keys |

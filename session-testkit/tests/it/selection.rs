@@ -79,19 +79,17 @@ async fn a_url_server_suffers_only_what_it_can() -> TestResult {
         .password("p@ss")
         .start()
         .await?;
+    let third_database = server.url().replace("/0", "/3");
     passes_in_child(
         "selection::a_url_server_suffers_only_what_it_can",
         &[
             ("LATCHKEY_TEST_SERVERS", "url"),
-            (
-                "LATCHKEY_TEST_REDIS_URL",
-                &format!("{}?", server.url().replace("/0", "/3")),
-            ),
+            ("LATCHKEY_TEST_REDIS_URL", &third_database),
         ],
     )?;
     // The database of the URL was used.
     assert!(server.keys("*").await?.is_empty());
-    let mut third = crate::support::connect(&server.url().replace("/0", "/3")).await?;
+    let mut third = crate::support::connect(&third_database).await?;
     let size: u64 = redis::cmd("DBSIZE").query_async(&mut third).await?;
     assert_eq!(size, 1);
     Ok(())
