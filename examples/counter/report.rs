@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, fmt, io, io::Write as _, process::ExitCode, time::Duration};
 
 use serde::Serialize;
 
@@ -122,11 +122,11 @@ fn rounded(number: f64, steps: f64) -> f64 {
 }
 
 /// The table and, if asked for, the JSON object on the last line.
-#[expect(clippy::print_stdout, reason = "this is the program's output")]
 pub(crate) fn print(args: &Args, summary: &Summary) -> Result<(), BoxError> {
-    println!("{}", Table { args, summary });
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", Table { args, summary })?;
     if args.json {
-        println!("{}", serde_json::to_string(summary)?);
+        writeln!(out, "{}", serde_json::to_string(summary)?)?;
     }
     Ok(())
 }
