@@ -7,9 +7,19 @@ tokio::task_local! {
 
 /// Runs a body in which `key` counts as held by this task.
 pub(crate) async fn holding<T>(key: SessionKey, body: impl Future<Output = T>) -> T {
+    HELD.scope(held_and(key), body).await
+}
+
+/// Runs a body in which `key` counts as held by this thread.
+#[cfg(feature = "blocking")]
+pub(crate) fn holding_here<T>(key: SessionKey, body: impl FnOnce() -> T) -> T {
+    HELD.sync_scope(held_and(key), body)
+}
+
+fn held_and(key: SessionKey) -> Vec<SessionKey> {
     let mut keys = HELD.try_with(Clone::clone).unwrap_or_default();
     keys.push(key);
-    HELD.scope(keys, body).await
+    keys
 }
 
 /// Whether this task is inside of a body that holds `key`: waiting for it would never end.

@@ -3,6 +3,8 @@
 //! This crate holds the nouns of Latchkey, the [`SessionGuard`], the traits that stores implement, and the store in
 //! memory. It names no Redis, SQL or HTTP type.
 
+#[cfg(feature = "blocking")]
+pub mod blocking; // for threads without a runtime
 mod composed; // a record store and a locker make a primary
 mod data; // SessionData: values by key
 mod error; // one enum per operation

@@ -1,6 +1,8 @@
 //! The stores in memory against the conformance suites, and what only they can do.
 
 mod fixtures; // stores in memory, on fake and on real time
-mod memory; // clean-up, bounds, clocks
 mod suites; // every store against every suite that it claims
+
+mod blocking; // sessions for threads without a runtime
 mod compile_time; // futures and guards go where services need them
+mod memory; // clean-up, bounds, clocks
