@@ -327,6 +327,9 @@ pub enum BadRecord {
     /// A key of another type stands under the session's key.
     #[error("the key holds a value of another type")]
     WrongType,
+    /// A key of another type stands where the session's lock is to be, as some other lock libraries make it.
+    #[error("the lock is held by something that is no lock of ours: its key has another type")]
+    ForeignLock,
     /// What stands there is no record that this release can change.
     #[error("the stored value is no record of this format version")]
     Unreadable,

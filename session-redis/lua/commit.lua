@@ -33,7 +33,7 @@ local attempt = noted(head, ARGV[1])
 if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head, 13))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
 if string.sub(head, 4, 4) ~= 'L' then return refuse(-2, forgotten) end
-if redis.pcall('GET', KEYS[2]) ~= ARGV[2] then return refuse(-3, forgotten) end
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return refuse(-3, forgotten) end
 if string.sub(head, 5, 12) ~= ARGV[3] then return refuse(-4, forgotten) end
 local ttl_ms = math.min(tonumber(ARGV[4]), tonumber(ARGV[5]) - now_ms)
 if ttl_ms <= 0 then

@@ -11,8 +11,8 @@ local now_ms = now()
 local head, fault = header(KEYS[1])
 if not head then return {fault, now_ms, 0} end
 if string.sub(head, 4, 4) == 'T' then return {-2, now_ms, 0} end
-if ARGV[1] ~= '' and redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return {-3, now_ms, 0} end
-local waiting = redis.pcall('ZRANGE', KEYS[3], 0, -1)
+if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return {-3, now_ms, 0} end
+local waiting = redis.call('ZRANGE', KEYS[3], 0, -1)
 
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 

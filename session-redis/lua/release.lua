@@ -6,7 +6,7 @@
 -- ARGV[1]  owner value (opaque bytes)
 -- Returns  {code, now_ms, 0}: 1 released | -1 no lock | -3 not the owner
 local now_ms = now()
-local owner = redis.pcall('GET', KEYS[2])
+local owner = redis.call('GET', KEYS[2])
 if not owner then return {-1, now_ms, 0} end
 if owner ~= ARGV[1] then return {-3, now_ms, 0} end
 redis.call('DEL', KEYS[2])

@@ -109,6 +109,7 @@ pub(crate) enum Code {
     Expired,
     NoStage,
     Locked,
+    ForeignLock,
 }
 
 impl Answer {
@@ -131,6 +132,7 @@ impl Answer {
             -6 => Code::Unreadable,
             -7 => Code::Expired,
             -8 => Code::NoStage,
+            -9 => Code::ForeignLock,
             -10 => Code::Locked,
             _ => return None,
         };

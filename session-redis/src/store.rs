@@ -141,13 +141,14 @@ impl Inner {
         }
     }
 
-    /// Puts this process into the server's queue. `None`: the lock is free now; else how long it is held unless renewed.
+    /// Puts this process into the server's queue, if it listens. `None`: the lock is free now; else how long it is
+    /// held unless renewed.
     async fn queue_up(
         &self,
         key: &SessionKey,
         keys: &Keys,
-        channel: &str,
     ) -> Result<Option<Duration>, AcquireError> {
+        let channel = self.waiters.channel().unwrap_or_default();
         let mut pipeline = Pipeline::new();
         let ttl_ms = queue_ttl_ms().to_string();
         let args = [channel.as_bytes(), ttl_ms.as_bytes()];
@@ -166,6 +167,7 @@ impl Inner {
             Code::Nothing => Ok(None),
             Code::NoRecord | Code::Ended => Err(AcquireError::NoSession),
             Code::WrongType => Err(RecordError::new(key, BadRecord::WrongType).into()),
+            Code::ForeignLock => Err(RecordError::new(key, BadRecord::ForeignLock).into()),
             _ => Err(RecordError::new(key, BadRecord::Unreadable).into()),
         }
     }
@@ -327,13 +329,7 @@ impl PrimaryStore for RedisStore {
             if let Some(granted) = inner.try_lock(key, &keys, request).await? {
                 return Ok(granted);
             }
-            let left = match inner.waiters.channel() {
-                Some(channel) => inner
-                    .queue_up(key, &keys, channel)
-                    .await?
-                    .unwrap_or_default(),
-                None => Duration::MAX / 2,
-            };
+            let left = inner.queue_up(key, &keys).await?.unwrap_or_default();
             look = clock.now() + inner.waiters.look_after(left);
         }
     }

@@ -126,7 +126,7 @@ pub(crate) fn outcome(
         Code::Locked => CommitError::LockHeld,
         Code::WrongType => CommitError::Record(RecordError::new(key, BadRecord::WrongType)),
         Code::Unreadable => CommitError::Record(RecordError::new(key, BadRecord::Unreadable)),
-        Code::NoStage | Code::Nothing => CommitError::Store(protocol()),
+        Code::NoStage | Code::Nothing | Code::ForeignLock => CommitError::Store(protocol()),
     };
     // An earlier copy may have been stored, and others have gone on from there since.
     if again && answer.extra == 1 {

@@ -1,0 +1,332 @@
+//! Redis does not roll a failed script back. So every single call of every script is made to fail once, and after each
+//! the session is the old one or the new one, whole, as the answer said, and nothing stays locked.
+
+use std::time::Duration;
+
+use redis::Value;
+use session_core::{CommitError, Error, SessionData, SessionId, Sessions};
+use session_redis::RedisStore;
+use session_testkit::servers::RedisServer;
+
+use crate::support::{TestResult, assert_all_keys_end, count, counter, fresh_prefix, shared};
+
+/// Counts the calls of a script and fails, once, the one whose number stands in a key of the test's.
+fn prelude(prefix: &str) -> String {
+    format!(
+        "local real, calls = redis, 0
+         local target = tonumber(real.call('GET', '{prefix}-fail') or '0')
+         if real.call('EXISTS', '{prefix}-hit') == 1 then target = 0 end
+         local function fails()
+           calls = calls + 1
+           if calls == target then real.call('SET', '{prefix}-hit', '1', 'PX', '60000') return true end
+         end
+         local redis = {{
+           call = function(...) if fails() then error('injected') end return real.call(...) end,
+           pcall = function(...) if fails() then return {{err = 'ERR injected'}} end return real.pcall(...) end,
+         }}
+        "
+    )
+}
+
+struct Faulty {
+    server: &'static RedisServer,
+    prefix: String,
+    sessions: Sessions,
+    /// The same sessions through healthy scripts.
+    healthy: Sessions,
+}
+
+impl Faulty {
+    async fn scripts() -> TestResult<Self> {
+        let (server, prefix) = (shared().await?, fresh_prefix());
+        let builder = RedisStore::builder().prefix(&prefix);
+        let healthy = Sessions::builder(builder.clone().connect(&server.url()).await?)
+            .lease(LEASE)
+            .build()?;
+        let store = builder
+            .script_prelude(prelude(&prefix))
+            .connect(&server.url())
+            .await?;
+        let sessions = Sessions::builder(store).lease(LEASE).build()?;
+        Ok(Self {
+            server,
+            prefix,
+            sessions,
+            healthy,
+        })
+    }
+
+    async fn fail_call(&self, number: u32) -> TestResult {
+        let fail = format!("{}-fail", self.prefix);
+        self.server
+            .command(&["SET", &fail, &number.to_string(), "PX", "60000"])
+            .await?;
+        Ok(())
+    }
+
+    /// Whether the failure happened; from now on nothing fails.
+    async fn was_hit(&self) -> TestResult<bool> {
+        let (fail, hit) = (
+            format!("{}-fail", self.prefix),
+            format!("{}-hit", self.prefix),
+        );
+        self.server.command(&["DEL", &fail]).await?;
+        Ok(self.server.command(&["DEL", &hit]).await? == Value::Int(1))
+    }
+
+    /// Lets each call of the script behind `act` fail in turn, on a fresh session, until none is left to fail.
+    async fn each_call<T>(
+        &self,
+        act: impl AsyncFn(&SessionId) -> TestResult<T>,
+        check: impl AsyncFn(&SessionId, T) -> TestResult,
+    ) -> TestResult<u32> {
+        for number in 1.. {
+            let id = counter(&self.healthy).await?;
+            // What the test itself needs is done before the failure is armed, by `act`.
+            let outcome = act_armed(self, number, &id, &act).await?;
+            let hit = self.was_hit().await?;
+            check(&id, outcome).await?;
+            // Nothing stays locked for longer than the lease, and what is left ends by itself.
+            match self.healthy.lock(&id).await {
+                Ok(session) => drop(session),
+                Err(session_core::AcquireError::NoSession) => {}
+                Err(error) => return Err(format!("call {number}: {error:?}").into()),
+            }
+            assert_all_keys_end(self.server, &self.prefix).await?;
+            if !hit {
+                return Ok(number - 1);
+            }
+        }
+        unreachable!("scripts are finite")
+    }
+}
+
+async fn act_armed<T>(
+    faulty: &Faulty,
+    number: u32,
+    id: &SessionId,
+    act: &impl AsyncFn(&SessionId) -> TestResult<T>,
+) -> TestResult<T> {
+    faulty.fail_call(number).await?;
+    act(id).await
+}
+
+const LEASE: Duration = Duration::from_millis(300);
+const LARGE: usize = 4096;
+
+/// A stored value, or the error that says that it is not.
+fn definite(result: Result<session_core::CommitReport, CommitError>) -> TestResult<bool> {
+    match result {
+        Ok(report) => Ok(report.is_stored()),
+        Err(CommitError::Store(_)) => Ok(false),
+        Err(error) => Err(format!("{error:?}").into()),
+    }
+}
+
+async fn commits(size: usize) -> TestResult<u32> {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| {
+        let mut session = faulty.sessions.lock(id).await?;
+        session.insert("n", 1)?;
+        session.insert("pad", "x".repeat(size))?;
+        definite(session.commit().await)
+    };
+    let check = async |id: &SessionId, stored: bool| {
+        let snapshot = faulty
+            .healthy
+            .snapshot(id)
+            .await?
+            .ok_or("the session is gone")?;
+        assert_eq!(snapshot.get::<u32>("n")?, Some(u32::from(stored)));
+        assert_eq!(
+            snapshot.get::<String>("pad")?.map(|pad| pad.len()),
+            stored.then_some(size)
+        );
+        assert!(
+            snapshot.remaining().idle > Duration::from_secs(1_700),
+            "no stage's TTL is left"
+        );
+        Ok(())
+    };
+    faulty.each_call(act, check).await
+}
+
+#[tokio::test]
+async fn a_commit_with_a_failing_call_is_whole() -> TestResult {
+    assert!(commits(0).await? >= 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_staged_commit_with_a_failing_call_is_whole() -> TestResult {
+    assert!(commits(LARGE).await? >= 8);
+    Ok(())
+}
+
+async fn updates(size: usize) -> TestResult<u32> {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| {
+        let mut session = faulty.sessions.unlocked().load(id).await?.ok_or("gone")?;
+        session.insert("n", 1)?;
+        session.insert("pad", "x".repeat(size))?;
+        definite(session.save().await)
+    };
+    let check = async |id: &SessionId, stored: bool| {
+        assert_eq!(count(&faulty.healthy, id).await?, Some(u32::from(stored)));
+        Ok(())
+    };
+    faulty.each_call(act, check).await
+}
+
+#[tokio::test]
+async fn an_update_with_a_failing_call_is_whole() -> TestResult {
+    assert!(updates(0).await? >= 4);
+    assert!(updates(LARGE).await? >= 7);
+    Ok(())
+}
+
+async fn creations(size: usize) -> TestResult<u32> {
+    let faulty = Faulty::scripts().await?;
+    let act = async |_: &SessionId| {
+        let mut session = faulty.sessions.create();
+        session.insert("n", 1)?;
+        session.insert("pad", "x".repeat(size))?;
+        let id = session.id().clone();
+        Ok((id, definite(session.commit().await)?))
+    };
+    let check = async |_: &SessionId, (id, stored): (SessionId, bool)| {
+        assert_eq!(count(&faulty.healthy, &id).await?, stored.then_some(1));
+        Ok(())
+    };
+    faulty.each_call(act, check).await
+}
+
+#[tokio::test]
+async fn a_creation_with_a_failing_call_is_whole() -> TestResult {
+    assert!(creations(0).await? >= 3);
+    assert!(creations(LARGE).await? >= 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_end_with_a_failing_call_is_final_if_it_says_so() -> TestResult {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| Ok(faulty.sessions.destroy(id).await.is_ok());
+    let check = async |id: &SessionId, ended: bool| {
+        assert_eq!(count(&faulty.healthy, id).await?.is_none(), ended);
+        Ok(())
+    };
+    assert!(faulty.each_call(act, check).await? >= 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_end_under_the_lock_with_a_failing_call_is_final_if_it_says_so() -> TestResult {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| {
+        let mut session = faulty.sessions.lock(id).await?;
+        session.destroy();
+        Ok(session.commit().await.is_ok())
+    };
+    let check = async |id: &SessionId, ended: bool| {
+        assert_eq!(count(&faulty.healthy, id).await?.is_none(), ended);
+        Ok(())
+    };
+    assert!(faulty.each_call(act, check).await? >= 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_release_with_a_failing_call_changes_nothing() -> TestResult {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| {
+        let session = faulty.sessions.lock(id).await?;
+        session.discard().await.ok();
+        Ok(())
+    };
+    let check = async |id: &SessionId, ()| {
+        assert_eq!(count(&faulty.healthy, id).await?, Some(0));
+        Ok(())
+    };
+    assert!(faulty.each_call(act, check).await? >= 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renewal_with_a_failing_call_is_made_up_for_by_the_next() -> TestResult {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| {
+        let mut session = faulty.sessions.lock(id).await?;
+        session.insert("n", 1)?;
+        // Longer than the lease: without renewal it would be over.
+        let lost = tokio::time::timeout(LEASE * 2, session.lost()).await;
+        assert!(lost.is_err(), "lost: {lost:?}");
+        // Only the renewal is to fail.
+        let hit = faulty.was_hit().await?;
+        let stored = definite(session.commit().await)?;
+        if hit {
+            faulty
+                .server
+                .command(&["SET", &format!("{}-hit", faulty.prefix), "1", "PX", "60000"])
+                .await?;
+        }
+        Ok(stored)
+    };
+    let check = async |id: &SessionId, stored: bool| {
+        assert!(stored);
+        assert_eq!(count(&faulty.healthy, id).await?, Some(1));
+        Ok(())
+    };
+    assert!(faulty.each_call(act, check).await? >= 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn waiting_with_a_failing_call_ends_in_the_lock_or_an_error() -> TestResult {
+    let faulty = Faulty::scripts().await?;
+    let act = async |id: &SessionId| {
+        let session = faulty.healthy.lock(id).await?;
+        let waiting = faulty
+            .sessions
+            .lock(id)
+            .wait_at_most(Duration::from_secs(5))
+            .into_future();
+        let release = async {
+            while faulty
+                .server
+                .keys(&format!("{}:*:queue:*", faulty.prefix))
+                .await?
+                .is_empty()
+                && faulty
+                    .server
+                    .command(&["EXISTS", &format!("{}-hit", faulty.prefix)])
+                    .await?
+                    == Value::Int(0)
+            {
+                tokio::task::yield_now().await;
+            }
+            session.discard().await?;
+            TestResult::Ok(())
+        };
+        let (granted, released) = tokio::join!(waiting, release);
+        released?;
+        match granted {
+            Ok(guard) => drop(guard),
+            Err(session_core::AcquireError::Store(_)) => {}
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        Ok(())
+    };
+    let check = async |id: &SessionId, ()| {
+        let add = |data: &mut SessionData| data.insert("n", 7);
+        faulty
+            .healthy
+            .update(id, add)
+            .await
+            .map_err(|error| format!("{error:?}"))?;
+        assert_eq!(count(&faulty.healthy, id).await?, Some(7));
+        Ok(())
+    };
+    assert!(faulty.each_call(act, check).await? >= 4);
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The Redis store on real servers.
+
+#![expect(clippy::future_not_send, reason = "each test runs on one thread")]
+
+mod bad_input;
+mod delivery;
+mod faulty_scripts;
+mod flights;
+mod full_server;
+mod scripts;
+mod sources;
+mod support;
+mod vanished;
