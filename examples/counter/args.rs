@@ -7,6 +7,8 @@ use crate::assignment::StoreSettings;
 
 /// Counts the updates that get lost when several processes change the same sessions in one Redis.
 ///
+/// Each worker process is named with its ID. SIGTERM lets one finish its rounds; SIGKILL is a crash.
+///
 /// Exit status: 0 nothing was lost (or the mode is unlocked, which loses); 1 something was lost or counted twice;
 /// 2 the run could not be made.
 #[derive(Parser)]

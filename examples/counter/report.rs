@@ -23,7 +23,6 @@ pub(crate) struct Summary {
     cycles_per_second: f64,
     wait_us_p50: u64,
     wait_us_p99: u64,
-    #[serde(skip)]
     wait_us_max: u64,
     /// Of the acknowledged rounds of the processes that ran to their end; none if one of them has none.
     max_over_min: Option<f64>,
@@ -375,6 +374,7 @@ mod tests {
             "cycles_per_second",
             "wait_us_p50",
             "wait_us_p99",
+            "wait_us_max",
             "max_over_min",
         ];
         documented.sort_unstable();

@@ -3,13 +3,21 @@ use std::{
     io::{self, BufRead, Read, Write as _},
     os::fd::AsFd as _,
     process,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use latchkey::{SessionId, Sessions};
-use tokio::{runtime::Runtime, task::JoinSet, time::sleep};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::sleep,
+};
 
 use crate::{
     BoxError,
@@ -32,7 +40,10 @@ pub(crate) fn main() -> Result<(), BoxError> {
         ids: assignment.ids()?,
         parent: ToParent::stdout()?,
         assignment,
+        told_to_end: AtomicBool::new(false),
     });
+    let sigterm = runtime.block_on(async { signal(SignalKind::terminate()) })?;
+    runtime.spawn(Arc::clone(&worker).heed_sigterm(sigterm));
     worker.parent.tell(Message::Ready)?;
     wait_for_the_word_to_begin(&mut io::stdin().lock())?;
     thread::spawn(end_with_the_parent);
@@ -44,6 +55,7 @@ struct Worker {
     sessions: Sessions,
     ids: Vec<SessionId>,
     parent: ToParent,
+    told_to_end: AtomicBool,
 }
 
 impl Worker {
@@ -78,7 +90,17 @@ impl Worker {
         self.parent.tell(Message::Finished { task })
     }
 
+    /// Ends the work without an interrupted round: nothing is unknown then.
+    async fn heed_sigterm(self: Arc<Self>, mut sigterm: Signal) {
+        if sigterm.recv().await.is_some() {
+            self.told_to_end.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn may_begin(&self, round: u64, begun: Stopwatch) -> bool {
+        if self.told_to_end.load(Ordering::Relaxed) {
+            return false;
+        }
         match self.assignment.limit {
             Limit::Rounds(rounds) => round < rounds,
             Limit::Time(time) => begun.elapsed() < time,
