@@ -8,6 +8,7 @@ use crate::support::{SILENCE, TestResult, connect, on_both_kinds};
 on_both_kinds! {
     a_killed_server_refuses_connections_and_restarts_with_its_data_on_the_same_port,
     a_stopped_server_restarts_empty_unless_durable,
+    a_stopped_server_shuts_down_in_order_and_a_killed_one_does_not,
     a_running_server_is_restarted,
     a_paused_server_keeps_silent_until_resumed,
     a_paused_server_can_be_killed,
@@ -23,6 +24,7 @@ async fn a_killed_server_refuses_connections_and_restarts_with_its_data_on_the_s
     kind: ServerKind,
 ) -> TestResult {
     let server = RedisServer::builder().kind(kind).durable().start().await?;
+    assert_eq!(setting(&server, "appendfsync").await?, "always");
     let (url, addr) = (server.url(), server.addr());
     server.command(&["SET", "key", "value"]).await?;
     let mut connection = connect(&url).await?;
@@ -54,6 +56,25 @@ async fn a_stopped_server_restarts_empty_unless_durable(kind: ServerKind) -> Tes
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     server.restart().await?;
     assert_eq!(server.command(&["GET", "key"]).await?, Value::Nil);
+    Ok(())
+}
+
+async fn a_stopped_server_shuts_down_in_order_and_a_killed_one_does_not(
+    kind: ServerKind,
+) -> TestResult {
+    // With a save point, Redis writes a snapshot when it shuts down.
+    let server = RedisServer::builder()
+        .kind(kind)
+        .config("save", "3600 1000")
+        .start()
+        .await?;
+    server.command(&["SET", "saved", "value"]).await?;
+    server.stop().await?;
+    server.restart().await?;
+    server.command(&["SET", "unsaved", "value"]).await?;
+    server.kill().await?;
+    server.restart().await?;
+    assert_eq!(server.keys("*").await?, ["saved"]);
     Ok(())
 }
 
@@ -121,9 +142,16 @@ async fn a_full_server_refuses_a_set_until_drained(kind: ServerKind) -> TestResu
     assert_eq!(server.keys("*").await?.len(), filled.keys().len());
 
     server.drain(filled).await?;
+    assert_eq!(setting(&server, "maxmemory").await?, "8388608");
     server.command(&set).await?;
     assert_eq!(server.keys("*").await?, ["small"]);
     Ok(())
+}
+
+async fn setting(server: &RedisServer, name: &str) -> Result<String, ServerError> {
+    let setting = server.command(&["CONFIG", "GET", name]).await?;
+    let (_, value): (String, String) = redis::from_redis_value(setting).unwrap();
+    Ok(value)
 }
 
 async fn a_server_that_evicts_cannot_be_filled(kind: ServerKind) -> TestResult {

@@ -127,6 +127,22 @@ async fn held_requests_arrive_after_their_client_has_gone() -> TestResult {
 }
 
 #[tokio::test]
+async fn releasing_waits_for_the_answers_of_the_server() -> TestResult {
+    let (server, proxy, mut connection) = proxied().await?;
+    proxy.hold_requests();
+    let sent = tokio::spawn(async move { incr(&mut connection, "held").await });
+    received(&proxy, "INCR").await?;
+    server.pause().await?;
+    let released = proxy.release_held();
+    tokio::pin!(released);
+    assert!(timeout(SILENCE, &mut released).await.is_err());
+    server.resume().await?;
+    released.await;
+    assert_eq!(sent.await??, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn held_requests_survive_a_cut() -> TestResult {
     let (server, proxy, mut old) = proxied().await?;
     proxy.hold_requests();
@@ -196,6 +212,7 @@ async fn held_replies_come_when_released() -> TestResult {
 async fn a_half_open_connection_is_silent_also_when_the_server_ends() -> TestResult {
     let (server, proxy, mut connection) = proxied().await?;
     proxy.drop_replies();
+    proxy.release_replies(); // what is dropped cannot be released
     let answer = incr(&mut connection, "n");
     tokio::pin!(answer);
     assert!(timeout(SILENCE, &mut answer).await.is_err());
@@ -207,6 +224,22 @@ async fn a_half_open_connection_is_silent_also_when_the_server_ends() -> TestRes
     assert!(timeout(SILENCE, &mut answer).await.is_err());
     proxy.heal().await?;
     assert!(answer.await.unwrap_err().is_connection_dropped());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idle_half_open_connection_does_not_see_the_server_end() -> TestResult {
+    let (server, proxy, _connection) = proxied().await?;
+    let mut idle = TcpStream::connect(proxy.addr()).await?;
+    idle.write_all(&resp::encode(&[b"PING"])).await?;
+    let mut pong = [0; 7];
+    idle.read_exact(&mut pong).await?;
+    proxy.drop_replies();
+    server.kill().await?;
+    let mut rest = Vec::new();
+    assert!(timeout(SILENCE, idle.read_to_end(&mut rest)).await.is_err());
+    proxy.heal().await?;
+    assert_eq!(idle.read_to_end(&mut rest).await?, 0);
     Ok(())
 }
 
