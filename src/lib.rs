@@ -99,9 +99,12 @@ let sessions = Sessions::builder(store)
 //! | `redis` | yes | `RedisStore`: the primary store on one Redis or Valkey, 6.2 or newer |
 //! | `tls` | | `rediss://` |
 //! | `deadpool` | | `RedisStore::from_pool` for a `deadpool-redis` pool |
+//! | `blocking` | | `blocking::Sessions`, for threads without an async runtime |
 //! | `full` | | everything |
 
 pub use session_core as core;
+#[cfg(feature = "blocking")]
+pub use session_core::blocking;
 pub use session_core::{
     AcquireError, CommitError, CommitReport, ConfigError, DestroyError, Error, Fault,
     InvalidSessionId, Key, LockBuilder, MemoryStore, ReadError, ReadSession, Remaining, Result,
