@@ -33,3 +33,46 @@ pub async fn within_a_minute<T>(test: impl Future<Output = T>) -> T {
     let limit = tokio::time::timeout(Duration::from_secs(60), test);
     limit.await.expect("the test hangs")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    fn clauses(sources: &[&'static str]) -> BTreeSet<&'static str> {
+        let lines = sources.iter().flat_map(|source| source.lines());
+        lines
+            .filter_map(|line| line.strip_prefix("pub async fn "))
+            .filter_map(|line| line.split('<').next())
+            .collect()
+    }
+
+    /// The names in the macro of a suite, each on a line of its own.
+    fn listed(source: &'static str) -> BTreeSet<&'static str> {
+        let (_, list) = source.split_once("$crate::suite! {").unwrap();
+        let (list, _) = list.split_once("\n        }").unwrap();
+        let names = list.lines().skip(1).map(str::trim);
+        names
+            .filter(|name| !name.is_empty() && !name.starts_with('#'))
+            .collect()
+    }
+
+    #[test]
+    fn every_clause_is_listed_in_the_macro_of_its_suite() {
+        let primary = clauses(&[
+            include_str!("primary/cancelling.rs"),
+            include_str!("primary/committing.rs"),
+            include_str!("primary/creating.rs"),
+            include_str!("primary/ending.rs"),
+            include_str!("primary/guards.rs"),
+            include_str!("primary/lifetimes.rs"),
+            include_str!("primary/locking.rs"),
+            include_str!("primary/reading.rs"),
+            include_str!("primary/unlocked.rs"),
+        ]);
+        assert_eq!(listed(include_str!("primary/mod.rs")), primary);
+        let records = clauses(&[include_str!("records/clauses.rs")]);
+        assert_eq!(listed(include_str!("records/mod.rs")), records);
+        let locker = clauses(&[include_str!("locker/clauses.rs")]);
+        assert_eq!(listed(include_str!("locker/mod.rs")), locker);
+    }
+}

@@ -140,17 +140,17 @@ impl Table {
     }
 
     fn reserve(&self) -> Result<Place<'_>, StoreError> {
-        if !self.take_place() && !(self.may_sweep_for_room() && self.sweep_and_take_place()) {
-            return Err(StoreError::new(
-                "store a new session",
-                "memory",
-                Fault::Full,
-            ));
+        if self.take_place() || self.sweep_and_take_place() {
+            return Ok(Place {
+                taken: &self.taken,
+                filled: false,
+            });
         }
-        Ok(Place {
-            taken: &self.taken,
-            filled: false,
-        })
+        Err(StoreError::new(
+            "store a new session",
+            "memory",
+            Fault::Full,
+        ))
     }
 
     fn take_place(&self) -> bool {
@@ -161,7 +161,9 @@ impl Table {
     }
 
     fn sweep_and_take_place(&self) -> bool {
-        self.sweep();
+        if self.may_sweep_for_room() {
+            self.sweep();
+        }
         self.take_place()
     }
 

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use session_core::{
     Error, MemoryStore, Result, SessionGuard, SessionId, Sessions, Snapshot, WithError,
 };
+use session_lock::LossCause;
 
 fn sessions() -> Sessions {
     Sessions::new(MemoryStore::new())
@@ -51,9 +52,7 @@ async fn scopes_and_locks_run_in_spawned_tasks() {
         // The signal borrows nothing: guard and signal go separate ways.
         let watcher = tokio::spawn(lost);
         session.commit().await?;
-        watcher
-            .await
-            .map_err(|_| Error::from(session_core::InvalidSessionId))?;
+        assert_eq!(watcher.await.unwrap(), LossCause::Released);
         sessions
             .update(&id, |data| Ok::<_, Error>(data.insert("visits", 4)?))
             .await?;
@@ -76,7 +75,7 @@ impl Counter for Sessions {
         let visits = self
             .with(id, async |session| {
                 let visits = session.get("visits")?.unwrap_or(0) + extra;
-                session.insert("visits", &visits)?;
+                session.insert("visits", visits)?;
                 Ok::<u32, Error>(visits)
             })
             .await?;

@@ -4,7 +4,9 @@ use session_core::{
     Capabilities, Composed, MemoryLocker, MemoryRecords, MemoryStore, PrimaryStore, Promise,
 };
 use session_lock::Clock;
-use session_testkit::{FakeClock, Yielding, primary::PrimaryFixture};
+use session_testkit::{
+    FakeClock, Yielding, locker::LockerFixture, primary::PrimaryFixture, records::RecordsFixture,
+};
 
 const PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::NoLostUpdate)
@@ -120,5 +122,67 @@ impl<S: Kind, T: Time> PrimaryFixture for Memory<S, T> {
 
     async fn pass(&self, span: Duration) {
         self.time.pass(span).await;
+    }
+}
+
+/// Half of a composed store, on fake time.
+pub(crate) struct Half<S> {
+    half: S,
+    clock: FakeClock,
+}
+
+impl<S> Half<S> {
+    fn on(make: impl FnOnce(Arc<dyn Clock>) -> S) -> Self {
+        let clock = FakeClock::new();
+        let half = make(Arc::new(clock.clone()));
+        Self { half, clock }
+    }
+}
+
+impl RecordsFixture for Half<Yielding<MemoryRecords>> {
+    type Store = Yielding<MemoryRecords>;
+
+    async fn fresh() -> Self {
+        Self::on(|clock| Yielding(MemoryRecords::with_clock(clock)))
+    }
+
+    fn store(&self) -> Self::Store {
+        self.half.clone()
+    }
+
+    async fn pass(&self, span: Duration) {
+        Time::pass(&self.clock, span).await;
+    }
+}
+
+impl LockerFixture for Half<MemoryLocker> {
+    type Locker = MemoryLocker;
+
+    async fn fresh() -> Self {
+        Self::on(MemoryLocker::with_clock)
+    }
+
+    fn locker(&self) -> MemoryLocker {
+        self.half.clone()
+    }
+
+    async fn pass(&self, span: Duration) {
+        Time::pass(&self.clock, span).await;
+    }
+}
+
+impl LockerFixture for Half<Yielding<MemoryLocker>> {
+    type Locker = Yielding<MemoryLocker>;
+
+    async fn fresh() -> Self {
+        Self::on(|clock| Yielding(MemoryLocker::with_clock(clock)))
+    }
+
+    fn locker(&self) -> Self::Locker {
+        self.half.clone()
+    }
+
+    async fn pass(&self, span: Duration) {
+        Time::pass(&self.clock, span).await;
     }
 }

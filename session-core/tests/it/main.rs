@@ -1,5 +1,7 @@
 //! The stores in memory against the conformance suites, and what only they can do.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod fixtures; // stores in memory, on fake and on real time
 mod suites; // every store against every suite that it claims
 

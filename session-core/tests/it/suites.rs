@@ -1,7 +1,7 @@
 use session_core::{Composed, MemoryLocker, MemoryRecords, MemoryStore};
-use session_testkit::{FakeClock, Yielding, primary_store_suite};
+use session_testkit::{FakeClock, Yielding, locker_suite, primary_store_suite, record_store_suite};
 
-use crate::fixtures::{Memory, RealTime};
+use crate::fixtures::{Half, Memory, RealTime};
 
 mod memory_store {
     use super::*;
@@ -28,4 +28,19 @@ mod composed_of_parts_that_yield {
     primary_store_suite!(
         Memory<Composed<Yielding<MemoryRecords>, Yielding<MemoryLocker>>, FakeClock>
     );
+}
+
+mod memory_records {
+    use super::*;
+    record_store_suite!(Half<Yielding<MemoryRecords>>);
+}
+
+mod memory_locker {
+    use super::*;
+    locker_suite!(Half<MemoryLocker>);
+}
+
+mod memory_locker_that_yields {
+    use super::*;
+    locker_suite!(Half<Yielding<MemoryLocker>>);
 }

@@ -1,5 +1,7 @@
 //! Leases and their keeper on a clock that the tests own.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod ending; // dropped leases, dropped keepers, ended runtimes
 mod renewal; // when leases are renewed and when they are lost
 

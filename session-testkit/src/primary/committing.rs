@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use bytes::Bytes;
 use session_core::{
     CommitError, CommitId, Granted, Header, LockRequest, PrimaryStore, SessionKey, Stored,
@@ -230,7 +232,7 @@ pub async fn set_timeouts_count_from_the_commit_on<F: PrimaryFixture>(fixture: &
 pub async fn counter_with_many_tasks_loses_nothing<F: PrimaryFixture>(fixture: &F) {
     let sessions = sessions(fixture);
     let id = stored(&sessions, 0).await;
-    count(&[sessions.clone()], &id, true, false).await;
+    count(from_ref(&sessions), &id, true, false).await;
     assert_eq!(value(&sessions, &id).await, Some(ROUNDS * TASKS));
 }
 
@@ -252,7 +254,7 @@ pub async fn counter_across_processes_loses_nothing<F: PrimaryFixture>(fixture: 
 pub async fn counter_of_updates_loses_nothing<F: PrimaryFixture>(fixture: &F) {
     let sessions = sessions(fixture);
     let id = stored(&sessions, 0).await;
-    count(&[sessions.clone()], &id, false, true).await;
+    count(from_ref(&sessions), &id, false, true).await;
     assert_eq!(value(&sessions, &id).await, Some(ROUNDS * TASKS));
 }
 
@@ -260,7 +262,7 @@ pub async fn counter_of_updates_loses_nothing<F: PrimaryFixture>(fixture: &F) {
 pub async fn counter_of_locks_and_updates_loses_nothing<F: PrimaryFixture>(fixture: &F) {
     let sessions = sessions(fixture);
     let id = stored(&sessions, 0).await;
-    count(&[sessions.clone()], &id, true, true).await;
+    count(from_ref(&sessions), &id, true, true).await;
     assert_eq!(value(&sessions, &id).await, Some(ROUNDS * TASKS));
 }
 
