@@ -1,1 +1,22 @@
-//! Shared helpers.
+//! What the benchmarks share.
+
+mod load; // tasks that do one thing over and over, and check what comes of it
+mod plain; // GET and SET without any session
+mod record; // what is stored
+mod redis_server; // the server, its clean-up and its CPU time
+mod session; // sessions in any store
+mod stopwatch; // wall and CPU time
+mod subject; // what all that is measured can do
+
+pub use load::{Load, Outcome, Until};
+pub use plain::Plain;
+pub use record::Record;
+pub use redis_server::RedisServer;
+pub use stopwatch::{Stopwatch, Usage};
+pub use subject::{Action, Subject};
+
+/// Why a measurement is void.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

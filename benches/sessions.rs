@@ -1,0 +1,2 @@
+//! Criterion benchmarks of each operation on each store.
+fn main() {}

@@ -1,0 +1,73 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use redis::{AsyncCommands as _, aio::MultiplexedConnection};
+
+use crate::{Record, Result, Subject};
+
+/// Records by plain GET and SET: the least that Redis and its client can do, with no promise at all.
+///
+/// A record is its counter, eight bytes, and then as many bytes as a session's values take.
+#[derive(Clone, Debug)]
+pub struct Plain {
+    connection: MultiplexedConnection,
+    prefix: Arc<str>,
+    created: Arc<AtomicU64>,
+}
+
+const COUNT_LEN: usize = size_of::<u64>();
+
+impl Plain {
+    pub(crate) fn new(connection: MultiplexedConnection, prefix: &str) -> Self {
+        Self {
+            connection,
+            prefix: prefix.into(),
+            created: Arc::default(),
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Vec<u8>> {
+        let record: Option<Vec<u8>> = self.connection.clone().get(key).await?;
+        Ok(record.ok_or("the record is gone")?)
+    }
+
+    async fn set(&self, key: &str, record: &[u8]) -> Result<()> {
+        Ok(self.connection.clone().set(key, record).await?)
+    }
+}
+
+impl Subject for Plain {
+    type Name = Arc<str>;
+
+    async fn create(&self, record: &Record) -> Result<Arc<str>> {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        let key = format!("{}:plain:{number}", self.prefix);
+        let mut bytes = vec![b'x'; record.bytes()];
+        bytes[..COUNT_LEN].fill(0);
+        self.set(&key, &bytes).await?;
+        Ok(key.into())
+    }
+
+    async fn cycle(&self, key: &Arc<str>) -> Result<u64> {
+        let mut record = self.get(key).await?;
+        let count = count(&record)? + 1;
+        record[..COUNT_LEN].copy_from_slice(&count.to_be_bytes());
+        self.set(key, &record).await?;
+        Ok(count)
+    }
+
+    async fn update(&self, key: &Arc<str>) -> Result<u64> {
+        self.cycle(key).await
+    }
+
+    async fn read(&self, key: &Arc<str>) -> Result<u64> {
+        count(&self.get(key).await?)
+    }
+}
+
+fn count(record: &[u8]) -> Result<u64> {
+    let count = record.first_chunk().ok_or("the record is cut off")?;
+    Ok(u64::from_be_bytes(*count))
+}

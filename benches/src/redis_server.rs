@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use latchkey::{RedisStore, Sessions};
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo as _, aio::MultiplexedConnection,
+    io::tcp::TcpSettings,
+};
+use session_testkit::servers::{self, ServerKind};
+
+use crate::{Plain, Result, Usage, stopwatch};
+
+/// A Redis server, and what is measured on it. Dropped, a private server is removed.
+#[derive(Debug)]
+pub struct RedisServer {
+    url: String,
+    prefix: String,
+    control: MultiplexedConnection,
+    _private: Option<servers::RedisServer>,
+}
+
+/// On a busy machine a benchmark shall be slow, not fail. The same for all, as a timer for each call costs something.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl RedisServer {
+    /// A private server, a process of its own.
+    ///
+    /// # Errors
+    /// None can be started.
+    pub async fn start() -> Result<Self> {
+        let private = servers::RedisServer::builder()
+            .kind(ServerKind::Process)
+            .start()
+            .await?;
+        let mut server = Self::at(&private.url()).await?;
+        server._private = Some(private);
+        Ok(server)
+    }
+
+    /// A server that runs. Its other keys are left alone.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn at(url: &str) -> Result<Self> {
+        Ok(Self {
+            url: url.to_owned(),
+            prefix: format!("benches-{}", std::process::id()),
+            control: connection(url).await?,
+            _private: None,
+        })
+    }
+
+    /// Sessions on a connection of their own.
+    ///
+    /// # Errors
+    /// The server cannot be used.
+    pub async fn sessions(&self) -> Result<Sessions> {
+        let store = RedisStore::builder()
+            .prefix(&self.prefix)
+            .call_timeout(CALL_TIMEOUT)
+            .resolve_timeout(CALL_TIMEOUT);
+        Ok(Sessions::new(store.connect(&self.url).await?))
+    }
+
+    /// Plain commands on a connection of their own, of the kind that sessions use.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn plain(&self) -> Result<Plain> {
+        Ok(Plain::new(connection(&self.url).await?, &self.prefix))
+    }
+
+    /// Deletes all that was stored here by this process.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn clear(&self) -> Result<()> {
+        let (mut control, pattern) = (self.control.clone(), format!("{}:*", self.prefix));
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(1000);
+            let (next, keys): (_, Vec<Vec<u8>>) = scan.query_async(&mut control).await?;
+            if !keys.is_empty() {
+                // Not UNLINK: its work would go on behind the next measurement.
+                let () = redis::cmd("DEL")
+                    .arg(&keys)
+                    .query_async(&mut control)
+                    .await?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// The CPU time used until now.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or does not say.
+    pub async fn usage(&self) -> Result<Usage> {
+        let mut control = self.control.clone();
+        let info: String = redis::cmd("INFO")
+            .arg("cpu")
+            .query_async(&mut control)
+            .await?;
+        let seconds = |name: &str| -> Result<f64> {
+            let line = info
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            Ok(line
+                .ok_or("the server does not tell its CPU time")?
+                .trim()
+                .parse()?)
+        };
+        let server = seconds("used_cpu_user")? + seconds("used_cpu_sys")?;
+        Ok(Usage {
+            server: Duration::from_secs_f64(server),
+            client: stopwatch::own_cpu_time(),
+        })
+    }
+}
+
+async fn connection(url: &str) -> Result<MultiplexedConnection> {
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(CALL_TIMEOUT));
+    Ok(client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?)
+}
