@@ -107,7 +107,8 @@ impl RecordTable {
         self.records.contains_key(key)
     }
 
-    /// Registers the token of a lock's holder; the registered one if that is larger.
+    /// Registers the token of a lock's holder; the registered one if that is not smaller. An equal one is of another
+    /// grant too: the lock's server has lost its data and begun anew.
     pub(super) fn fence(
         &mut self,
         key: &SessionKey,
@@ -115,7 +116,7 @@ impl RecordTable {
         now: StoreTime,
     ) -> Result<(), u64> {
         match self.live_mut(key, now) {
-            Ok(record) if record.fence > token => Err(record.fence),
+            Ok(record) if record.fence >= token => Err(record.fence),
             Ok(record) => {
                 record.fence = token;
                 Ok(())

@@ -7,4 +7,5 @@ mod suites; // every store against every suite that it claims
 
 mod blocking; // sessions for threads without a runtime
 mod compile_time; // futures and guards go where services need them
+mod composed; // what protects a record when its locks are lost
 mod memory; // clean-up, bounds, clocks

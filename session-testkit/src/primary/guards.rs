@@ -147,7 +147,7 @@ pub async fn guard_dropped_while_unwinding_frees_the_lock<F: PrimaryFixture>(fix
 /// the latest with its lease.
 pub async fn guard_dropped_after_its_runtime_frees_the_lock<F: PrimaryFixture>(fixture: &F) {
     let sessions = builder(fixture)
-        .lease(SHORT_LEASE)
+        .lease(ms(900))
         .build()
         .expect("the settings are valid");
     let id = stored(&sessions, 1).await;
@@ -171,7 +171,7 @@ pub async fn guard_dropped_after_its_runtime_frees_the_lock<F: PrimaryFixture>(f
     still(fixture, &id, 1).await;
     // And the store works as before, renewal included.
     let mut guard = sessions.lock(&id).await.expect("it can be locked");
-    fixture.pass(SHORT_LEASE * 3).await;
+    fixture.pass(ms(1_800)).await;
     write(&mut guard, 3);
     guard.commit().await.expect("the lease was renewed");
 }

@@ -170,6 +170,18 @@ pub async fn a_smaller_token_is_behind_the_registered_one<F: RecordsFixture>(fix
     unchanged(&store, &key, &seen).await;
 }
 
+/// Clause 1: two grants of one token are two holders, of whom the lock's server has forgotten the first.
+pub async fn a_token_is_registered_once<F: RecordsFixture>(fixture: &F) {
+    let store = fixture.store();
+    let (key, _) = create(&store).await;
+    load_locked(&store, &key, FIRST).await.expect("it is there");
+    let behind = store.load_locked(&key, FIRST).await;
+    assert!(
+        matches!(behind, Ok(LoadLocked::Behind(FIRST))),
+        "{behind:?}"
+    );
+}
+
 /// Clause 1: a commit is no new beginning.
 pub async fn the_registered_token_outlives_a_commit<F: RecordsFixture>(fixture: &F) {
     let store = fixture.store();

@@ -53,6 +53,7 @@ macro_rules! record_store_suite {
             a_commit_under_an_unregistered_token_changes_nothing
             a_commit_under_an_earlier_token_changes_nothing
             a_smaller_token_is_behind_the_registered_one
+            a_token_is_registered_once
             the_registered_token_outlives_a_commit
             loading_without_the_lock_registers_nothing
             create_never_overwrites
