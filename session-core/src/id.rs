@@ -103,6 +103,18 @@ pub struct SessionKey {
 }
 
 impl SessionKey {
+    /// The key with this digest in this bucket, for stores that read it back from names of their own. `None` if there
+    /// is no such bucket.
+    pub const fn from_parts(digest: [u8; 32], bucket: u16) -> Option<Self> {
+        if bucket > Bucket::LAST {
+            return None;
+        }
+        Some(Self {
+            digest,
+            bucket: Bucket(bucket),
+        })
+    }
+
     /// The SHA-256 of the session ID's text.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
@@ -147,13 +159,15 @@ impl fmt::Debug for KeyFingerprint {
 pub struct Bucket(u16);
 
 impl Bucket {
+    const LAST: u16 = 0x0fff;
+
     /// The number of the bucket, below 4,096. Stores spell it as four hex digits.
     pub const fn number(self) -> u16 {
         self.0
     }
 
     const fn from_bits(bits: u16) -> Self {
-        Self(bits & 0x0fff)
+        Self(bits & Self::LAST)
     }
 
     fn to_base64(self) -> [u8; BUCKET_CHARS] {

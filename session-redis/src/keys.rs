@@ -57,10 +57,12 @@ impl Prefix {
     }
 }
 
-/// The queue that belongs to a lock.
-pub(crate) fn queue_of(lock: &str) -> Option<String> {
+/// The session that a lock belongs to.
+pub(crate) fn session_of(lock: &str) -> Option<SessionKey> {
     let (head, hash) = lock.rsplit_once(":lock:")?;
-    Some(format!("{head}:queue:{hash}"))
+    let bucket = head.rsplit_once('{')?.1.strip_suffix('}')?;
+    let digest = URL_SAFE_NO_PAD.decode(hash).ok()?.try_into().ok()?;
+    SessionKey::from_parts(digest, u16::from_str_radix(bucket, 16).ok()?)
 }
 
 #[cfg(test)]
@@ -85,6 +87,7 @@ mod tests {
         for key in [&keys.record, &keys.lock, &keys.queue] {
             assert!(key.contains(&tag) && !key.contains(id.expose()), "{key}");
         }
-        assert_eq!(queue_of(&keys.lock), Some(keys.queue));
+        assert_eq!(session_of(&keys.lock), Some(*id.key()));
+        assert_eq!(session_of(&keys.record), None);
     }
 }

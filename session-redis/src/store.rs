@@ -56,7 +56,12 @@ impl RedisStore {
             prefix: prefix.clone(),
         };
         let keeper = Keeper::new(Arc::new(leases), Arc::clone(&server.clock));
-        let waiters = Waiters::new(Arc::clone(&server), client, prefix.channel(process));
+        let waiters = Waiters::new(
+            Arc::clone(&server),
+            client,
+            prefix.channel(process),
+            prefix.clone(),
+        );
         Self {
             inner: Arc::new(Inner {
                 server,
@@ -67,6 +72,14 @@ impl RedisStore {
                 attempts: AtomicU32::new(0),
             }),
         }
+    }
+}
+
+impl RedisStore {
+    /// The Redis key of a session's record: for tests that damage it.
+    #[doc(hidden)]
+    pub fn record_key(&self, key: &SessionKey) -> String {
+        self.inner.prefix.keys(key).record
     }
 }
 
@@ -148,7 +161,7 @@ impl Inner {
         key: &SessionKey,
         keys: &Keys,
     ) -> Result<Option<Duration>, AcquireError> {
-        let channel = self.waiters.channel().unwrap_or_default();
+        let channel = self.waiters.channel_for(key);
         let mut pipeline = Pipeline::new();
         let ttl_ms = queue_ttl_ms().to_string();
         let args = [channel.as_bytes(), ttl_ms.as_bytes()];
@@ -306,28 +319,34 @@ impl PrimaryStore for RedisStore {
         let held = || AcquireError::Held {
             waited: clock.now().saturating_since(start),
         };
-        if !inner.waiters.is_waited_for(&keys.lock)
-            && let Some(granted) = inner.try_lock(key, &keys, request).await?
-        {
-            return Ok(granted);
-        }
-        if request.wait.is_zero() {
-            return Err(held());
-        }
-        let place = inner.waiters.join(&keys.lock, request.max_waiters);
+        let place = inner.waiters.join(key, request.max_waiters);
         let place = place.map_err(|LineFull { waiting }| AcquireError::Busy { waiting })?;
-        let mut look = deadline;
+        if request.wait.is_zero() && !place.is_first() {
+            // Nobody goes ahead of those who wait; but there may be nothing left to wait for.
+            let lives = self.load(key, TouchAfter::Never).await?.is_some();
+            return Err(if lives {
+                held()
+            } else {
+                AcquireError::NoSession
+            });
+        }
+        let mut look = if place.is_first() { start } else { deadline };
         loop {
-            tokio::select! {
-                biased;
-                () = place.turn() => {}
-                () = clock.sleep_until(look.min(deadline)) => {}
-            }
-            if clock.now() >= deadline {
-                return Err(held());
+            if look > clock.now() {
+                tokio::select! {
+                    biased;
+                    () = place.turn() => {}
+                    () = clock.sleep_until(look.min(deadline)) => {}
+                }
+                if clock.now() >= deadline {
+                    return Err(held());
+                }
             }
             if let Some(granted) = inner.try_lock(key, &keys, request).await? {
                 return Ok(granted);
+            }
+            if request.wait.is_zero() {
+                return Err(held());
             }
             let left = inner.queue_up(key, &keys).await?.unwrap_or_default();
             look = clock.now() + inner.waiters.look_after(left);

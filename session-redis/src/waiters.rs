@@ -1,7 +1,8 @@
 //! Waiting for a lock: in line within this process, and in a queue of processes on the server.
 //!
-//! In each process only the first in line talks to the server. It enters the process into the queue of the lock; a
-//! release takes the process that waits longest out of the queue and publishes the lock's key on its channel.
+//! Whoever asks for a lock goes to the end of this process' line for it, and only the first in line talks to the
+//! server. If the lock is taken, it enters the process into the server's queue; a release takes the process that waits
+//! longest out of the queue and publishes the lock's key on its channel.
 //! Messages can be lost, so the first in line also looks by itself: when the lock runs out, and once a second.
 
 use std::{
@@ -15,9 +16,15 @@ use std::{
 };
 
 use redis::{Client, Pipeline, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use session_core::SessionKey;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{delivery::Server, keys::queue_of, link::config, server_time::millis};
+use crate::{
+    delivery::Server,
+    keys::{Prefix, session_of},
+    link::config,
+    server_time::millis,
+};
 
 /// Who waits in this process, and how it hears that a lock is free.
 #[derive(Debug)]
@@ -27,13 +34,14 @@ pub(crate) struct Waiters {
     /// `None`: only a pool of connections is there, which cannot receive messages.
     client: Option<Client>,
     channel: String,
+    prefix: Prefix,
 }
 
 #[derive(Default)]
 struct Shared {
-    lines: Mutex<HashMap<Box<str>, Line>>,
+    lines: Mutex<HashMap<SessionKey, Line>>,
     /// Locks that this process does not wait for any more: it is to leave their queues.
-    left: Mutex<Vec<Box<str>>>,
+    left: Mutex<Vec<SessionKey>>,
     changed: Notify,
     closed: AtomicBool,
     running: AtomicBool,
@@ -44,12 +52,14 @@ struct Shared {
 #[derive(Default)]
 struct Line {
     waiting: VecDeque<Arc<Notify>>,
+    /// Whether this process may stand in the server's queue.
+    queued: bool,
 }
 
 /// A place in the line for one lock. Dropping it leaves the line.
 pub(crate) struct Place {
     shared: Arc<Shared>,
-    lock: Box<str>,
+    key: SessionKey,
     turn: Arc<Notify>,
 }
 
@@ -59,58 +69,56 @@ pub(crate) struct LineFull {
 }
 
 impl Waiters {
-    pub(crate) fn new(server: Arc<Server>, client: Option<Client>, channel: String) -> Self {
+    pub(crate) fn new(
+        server: Arc<Server>,
+        client: Option<Client>,
+        channel: String,
+        prefix: Prefix,
+    ) -> Self {
         Self {
             shared: Arc::default(),
             server,
             client,
             channel,
+            prefix,
         }
     }
 
-    /// Whether somebody in this process waits for the lock: then nobody may go ahead of them.
-    pub(crate) fn is_waited_for(&self, lock: &str) -> bool {
-        self.shared.lines().contains_key(lock)
-    }
-
     /// Goes to the end of the line.
-    pub(crate) fn join(&self, lock: &str, max_waiters: usize) -> Result<Place, LineFull> {
-        self.ensure_running();
+    pub(crate) fn join(&self, key: &SessionKey, max_waiters: usize) -> Result<Place, LineFull> {
         let turn = Arc::new(Notify::new());
         let mut lines = self.shared.lines();
-        let line = lines.entry(lock.into()).or_default();
+        let line = lines.entry(*key).or_default();
         if line.waiting.len() >= max_waiters {
             return Err(LineFull {
                 waiting: line.waiting.len(),
             });
         }
-        if line.waiting.is_empty() {
-            turn.notify_one();
-        }
         line.waiting.push_back(Arc::clone(&turn));
         drop(lines);
         Ok(Place {
             shared: Arc::clone(&self.shared),
-            lock: lock.into(),
+            key: *key,
             turn,
         })
     }
 
-    /// The channel that this process listens on; `None` while it does not hear.
-    pub(crate) fn channel(&self) -> Option<&str> {
-        self.shared
-            .listening
-            .load(Ordering::Acquire)
-            .then_some(&*self.channel)
+    /// The channel on which this process hears of a lock, to be put into the lock's queue. Empty while it does not hear.
+    pub(crate) fn channel_for(&self, key: &SessionKey) -> &str {
+        self.ensure_running();
+        if !self.shared.listening.load(Ordering::Acquire) {
+            return "";
+        }
+        if let Some(line) = self.shared.lines().get_mut(key) {
+            line.queued = true;
+        }
+        &self.channel
     }
 
     /// How long the first in line waits for a message before it looks by itself, `left` being what the lock has left.
     pub(crate) fn look_after(&self, left: Duration) -> Duration {
-        let longest = if self.channel().is_some() {
-            LOOK
-        } else {
-            BLIND_LOOK
-        };
+        let hears = self.shared.listening.load(Ordering::Acquire);
+        let longest = if hears { LOOK } else { BLIND_LOOK };
         // One millisecond more: the server expires on a millisecond grid.
         longest.min(left + Duration::from_millis(1))
     }
@@ -126,6 +134,7 @@ impl Waiters {
                 server: Arc::clone(&self.server),
                 client: client.clone(),
                 channel: self.channel.clone(),
+                prefix: self.prefix.clone(),
             };
             runtime.spawn(async move { listener.run().await });
         }
@@ -143,18 +152,18 @@ impl Drop for Waiters {
 }
 
 impl Shared {
-    fn lines(&self) -> MutexGuard<'_, HashMap<Box<str>, Line>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<SessionKey, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn left(&self) -> MutexGuard<'_, Vec<Box<str>>> {
+    fn left(&self) -> MutexGuard<'_, Vec<SessionKey>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the first in line to look; whether there is anybody.
-    fn wake(&self, lock: &str) -> bool {
+    fn wake(&self, key: &SessionKey) -> bool {
         let lines = self.lines();
-        let first = lines.get(lock).and_then(|line| line.waiting.front());
+        let first = lines.get(key).and_then(|line| line.waiting.front());
         first.inspect(|turn| turn.notify_one()).is_some()
     }
 
@@ -177,8 +186,15 @@ impl fmt::Debug for Shared {
 }
 
 impl Place {
-    /// Resolves when this place is the first in line and there is reason to look: at first at once, then after each
-    /// message. Cancel safe.
+    /// Whether nobody in this process came before.
+    pub(crate) fn is_first(&self) -> bool {
+        let lines = self.shared.lines();
+        let first = lines.get(&self.key).and_then(|line| line.waiting.front());
+        first.is_some_and(|first| Arc::ptr_eq(first, &self.turn))
+    }
+
+    /// Resolves when there is reason to look: this place has become the first in line, or a message came for it.
+    /// Cancel safe.
     pub(crate) async fn turn(&self) {
         self.turn.notified().await;
     }
@@ -187,7 +203,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut lines = self.shared.lines();
-        let Some(line) = lines.get_mut(&self.lock) else {
+        let Some(line) = lines.get_mut(&self.key) else {
             return;
         };
         let was_first = line
@@ -195,14 +211,17 @@ impl Drop for Place {
             .front()
             .is_some_and(|first| Arc::ptr_eq(first, &self.turn));
         line.waiting.retain(|turn| !Arc::ptr_eq(turn, &self.turn));
+        let queued = line.queued;
         match line.waiting.front() {
             Some(next) if was_first => next.notify_one(),
             Some(_) => {}
             None => {
-                lines.remove(&self.lock);
+                lines.remove(&self.key);
                 drop(lines);
-                self.shared.left().push(std::mem::take(&mut self.lock));
-                self.shared.changed.notify_one();
+                if queued {
+                    self.shared.left().push(self.key);
+                    self.shared.changed.notify_one();
+                }
             }
         }
     }
@@ -214,6 +233,7 @@ struct Listener {
     server: Arc<Server>,
     client: Client,
     channel: String,
+    prefix: Prefix,
 }
 
 impl Listener {
@@ -228,8 +248,8 @@ impl Listener {
                 self.shared.wake_all();
             }
             let left = std::mem::take(&mut *self.shared.left());
-            for lock in left {
-                self.leave(&lock).await;
+            for key in left {
+                self.leave(&key).await;
             }
             let clock = &self.server.clock;
             tokio::select! {
@@ -279,24 +299,25 @@ impl Listener {
     /// A lock is free. If nobody here waits for it any more, the next process shall have it.
     async fn heard(&self, message: &[Value]) {
         if let [_channel, Value::BulkString(lock)] = message
-            && let Ok(lock) = str::from_utf8(lock)
-            && !self.shared.wake(lock)
+            && let Some(key) = str::from_utf8(lock).ok().and_then(session_of)
+            && !self.shared.wake(&key)
         {
-            self.leave(lock).await;
+            self.leave(&key).await;
         }
     }
 
     /// Leaves the queue of a lock, unless somebody here waits for it again.
-    async fn leave(&self, lock: &str) {
-        if self.shared.lines().contains_key(lock) {
+    async fn leave(&self, key: &SessionKey) {
+        if self.shared.lines().contains_key(key) {
             return;
         }
-        let Some(queue) = queue_of(lock) else { return };
+        let keys = self.prefix.keys(key);
         let mut pipeline = Pipeline::new();
-        self.server
-            .scripts
-            .leave
-            .call(&mut pipeline, &[lock, &queue], &[self.channel.as_bytes()]);
+        self.server.scripts.leave.call(
+            &mut pipeline,
+            &[&keys.lock, &keys.queue],
+            &[self.channel.as_bytes()],
+        );
         // Unanswered, the queue's own TTL cleans up, and others look by themselves.
         self.server.run(&pipeline).await.ok();
     }

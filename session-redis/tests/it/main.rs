@@ -3,6 +3,7 @@
 #![expect(clippy::future_not_send, reason = "each test runs on one thread")]
 
 mod bad_input;
+mod conformance;
 mod delivery;
 mod faulty_scripts;
 mod flights;

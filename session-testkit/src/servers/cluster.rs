@@ -74,10 +74,12 @@ impl RedisCluster {
     }
 
     async fn introduce(&self) -> Result<(), ServerError> {
-        let (first, others) = self.nodes.split_first().expect("a cluster has a node");
-        let (ip, port) = host_and_port(first);
-        for node in others {
-            let () = cluster_command(node, &["MEET", &ip, &port]).await?;
+        // All pairs: hearsay takes seconds.
+        for node in &self.nodes {
+            for other in &self.nodes {
+                let (ip, port) = host_and_port(other);
+                let () = cluster_command(node, &["MEET", &ip, &port]).await?;
+            }
         }
         Ok(())
     }
@@ -108,14 +110,16 @@ impl RedisCluster {
         let known = format!("cluster_known_nodes:{}\r", self.nodes.len());
         for node in &self.nodes {
             node.wait_ready().await?;
-            node.wait_until(async || {
-                let info: String = cluster_command(node, &["INFO"])
-                    .await
-                    .map_err(|error| error.to_string())?;
-                match info.contains(&known) {
-                    true => Ok(()),
-                    false => Err("it does not know all nodes".to_owned()),
-                }
+            node.wait_until(|| {
+                Box::pin(async {
+                    let info: String = cluster_command(node, &["INFO"])
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    match info.contains(&known) {
+                        true => Ok(()),
+                        false => Err("it does not know all nodes".to_owned()),
+                    }
+                })
             })
             .await?;
         }

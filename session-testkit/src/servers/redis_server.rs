@@ -1,4 +1,5 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -42,6 +43,9 @@ pub(super) enum Backend {
     Process(Process),
     Url,
 }
+
+/// What a server still lacks, once it has been asked.
+pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 impl RedisServer {
     /// Starts a server with default options and waits until it answers.
@@ -276,19 +280,21 @@ impl RedisServer {
     pub async fn wait_ready(&self) -> Result<(), ServerError> {
         self.wait_answering().await?;
         if self.cluster {
-            self.wait_until(async || self.cluster_is_up().await).await?;
+            self.wait_until(|| Box::pin(self.cluster_is_up())).await?;
         }
         Ok(())
     }
 
     async fn wait_answering(&self) -> Result<(), ServerError> {
-        self.wait_until(async || self.ping().await).await
+        self.wait_until(|| Box::pin(self.ping())).await
     }
 
     /// Asks again and again until `ready` has no objection.
-    pub(super) async fn wait_until(
-        &self,
-        ready: impl AsyncFn() -> Result<(), String>,
+    ///
+    /// Boxed, because the compiler cannot yet show that an async closure is `Send` for all its lifetimes.
+    pub(super) async fn wait_until<'a>(
+        &'a self,
+        ready: impl Fn() -> Answer<'a>,
     ) -> Result<(), ServerError> {
         let asked_since = Instant::now();
         loop {
