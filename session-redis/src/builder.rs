@@ -134,7 +134,7 @@ impl RedisStoreBuilder {
         // The URL may hold a password: of a URL that cannot be read, nothing is shown.
         let client = url.into_connection_info().and_then(Client::open).map_err(|error| {
             let fault = Fault::Unsuitable("the URL cannot be used; expected redis://[user[:password]@]host[:port][/database], rediss://... with feature `tls`, or unix:///path".to_owned());
-            StoreError::new("connect", "a URL that cannot be read", fault).with_source(error)
+            StoreError::new("connect to the store", "a URL that cannot be read", fault).with_source(error)
         })?;
         self.from_client(client).await
     }
@@ -155,8 +155,12 @@ impl RedisStoreBuilder {
             .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let open = |info: ConnectionInfo| {
             Client::open(info).map_err(|error| {
-                StoreError::new("connect", node.to_string(), connection_fault(&error))
-                    .with_source(error)
+                StoreError::new(
+                    "connect to the store",
+                    node.to_string(),
+                    connection_fault(&error),
+                )
+                .with_source(error)
             })
         };
         let pushing = info
@@ -221,15 +225,27 @@ impl RedisStoreBuilder {
     }
 }
 
+/// TLS needs a provider of cryptography for the process. One that the application has chosen stays.
+#[cfg(feature = "tls")]
+fn ensure_crypto_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Lost only to somebody who chose one at this very moment.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+    }
+}
+
 impl Server {
     /// Whether this server can keep the promises, and loads the scripts.
     async fn check(&self, accepted_policy: Option<&str>) -> Result<(), StoreError> {
-        let fail = |fault| StoreError::new("connect", self.link.node().to_owned(), fault);
+        let fail =
+            |fault| StoreError::new("connect to the store", self.link.node().to_owned(), fault);
         let mut pipeline = self.scripts.load_all();
         pipeline.cmd("TIME").cmd("INFO");
         let answers = self.link.call(&pipeline).await;
-        let answers =
-            answers.map_err(|error| error.into_store_error("connect", self.link.node()))?;
+        let answers = answers
+            .map_err(|error| error.into_store_error("connect to the store", self.link.node()))?;
         let [loaded @ .., time, info] = &answers[..] else {
             return Err(fail(Fault::Protocol));
         };

@@ -11,4 +11,5 @@ mod full_server;
 mod scripts;
 mod sources;
 mod support;
+mod tls;
 mod vanished;
