@@ -37,7 +37,10 @@ async fn a_paused_server_is_gone_when_dropped(kind: ServerKind) -> TestResult {
 async fn a_killed_test_process_leaves_no_server(kind: ServerKind) -> TestResult {
     if is_child() {
         let server = RedisServer::builder().kind(kind).start().await?;
-        println!("\nserver: {}", server.addr());
+        #[expect(clippy::print_stdout, reason = "the parent reads it")]
+        {
+            println!("\nserver: {}", server.addr());
+        }
         // Until the parent kills us.
         std::io::stdin().read_to_end(&mut Vec::new())?;
         return Ok(());

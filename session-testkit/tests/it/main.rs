@@ -1,5 +1,10 @@
 //! The fixtures themselves: each fault does what it says, on every kind of server.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by their attribute, not by their crate"
+)]
+
 mod support;
 
 mod cleanup;
