@@ -1,0 +1,39 @@
+use std::collections::BTreeMap;
+
+use redis::Cmd;
+use session_testkit::servers::RedisServer;
+
+use crate::{TestResult, values};
+
+/// The locks that were held at a moment, and under which owner values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HeldLocks(BTreeMap<String, Vec<u8>>);
+
+impl HeldLocks {
+    /// Those that are held now.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn on(server: &RedisServer) -> TestResult<Self> {
+        let locks = values::read(server, "*:lock:*", |lock| Cmd::get(lock)).await?;
+        let held = locks.into_iter();
+        Ok(Self(
+            held.filter_map(|(lock, owner)| Some((lock, owner?)))
+                .collect(),
+        ))
+    }
+
+    /// Those of these locks that are held in `later` by the same owner still.
+    pub(crate) fn still_in(&self, later: &Self) -> usize {
+        (self.0.iter())
+            .filter(|(lock, owner)| later.0.get(*lock) == Some(owner))
+            .count()
+    }
+}
+
+impl std::fmt::Debug for HeldLocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Whoever knows an owner value can release the lock.
+        f.debug_tuple("HeldLocks").field(&self.0.len()).finish()
+    }
+}
