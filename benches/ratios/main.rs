@@ -9,7 +9,6 @@
 
 mod args;
 mod measure; // one slice of a round
-mod spread; // median and ends
 mod table;
 
 use std::io::{self, Write as _};

@@ -1,11 +1,10 @@
 use std::fmt;
 
-use latchkey_benches::{Action, Result};
+use latchkey_benches::{Action, Result, Spread};
 
 use crate::{
     args::Args,
     measure::{Bench, Cost, Pair, Setting},
-    spread::Spread,
 };
 
 /// All that is compared, and what was measured of it.

@@ -5,6 +5,7 @@ mod plain; // GET and SET without any session
 mod record; // what is stored
 mod redis_server; // the server, its clean-up and its CPU time
 mod session; // sessions in any store
+mod spread; // median and ends
 mod stopwatch; // wall and CPU time
 mod subject; // what all that is measured can do
 
@@ -12,6 +13,7 @@ pub use load::{Load, Outcome, Until};
 pub use plain::Plain;
 pub use record::Record;
 pub use redis_server::RedisServer;
+pub use spread::Spread;
 pub use stopwatch::{Stopwatch, Usage};
 pub use subject::{Action, Subject};
 

@@ -158,3 +158,116 @@ fn due(due: u64, found: u64) -> Result<()> {
         Err(format!("a counter is {found} where {due} is due").into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::HashMap,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Counters in memory, with a fault.
+    #[derive(Clone, Default)]
+    struct Counters {
+        counts: Arc<Mutex<HashMap<usize, u64>>>,
+        fault: Option<Fault>,
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fault {
+        AddsNothing,
+        ForgetsAtTheThird,
+        StoresNothingNew,
+    }
+
+    impl Subject for Counters {
+        type Name = usize;
+
+        async fn create(&self, _: &Record) -> Result<usize> {
+            let mut counts = self.counts.lock().unwrap();
+            let name = counts.len();
+            let is_lost = self.fault == Some(Fault::StoresNothingNew) && name > 1;
+            counts.insert(if is_lost { usize::MAX } else { name }, 0);
+            Ok(name)
+        }
+
+        async fn cycle(&self, name: &usize) -> Result<u64> {
+            let mut counts = self.counts.lock().unwrap();
+            let count = counts.get_mut(name).ok_or("gone")?;
+            if self.fault == Some(Fault::AddsNothing) {
+                return Ok(*count);
+            }
+            *count += 1;
+            if self.fault == Some(Fault::ForgetsAtTheThird) && *count == 3 {
+                *count -= 1;
+                return Ok(3);
+            }
+            Ok(*count)
+        }
+
+        async fn update(&self, name: &usize) -> Result<u64> {
+            self.cycle(name).await
+        }
+
+        async fn read(&self, name: &usize) -> Result<u64> {
+            Ok(*self.counts.lock().unwrap().get(name).ok_or("gone")?)
+        }
+    }
+
+    async fn load(fault: Option<Fault>) -> Load<Counters> {
+        let counters = Counters {
+            fault,
+            ..Counters::default()
+        };
+        Load::new(counters, Record::USUAL, 2).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_action_is_counted() {
+        let mut load = load(None).await;
+        for action in [Action::Cycle, Action::Update, Action::Read, Action::Create] {
+            let outcome = load.run(action, Until::Times(5)).await.unwrap();
+            assert_eq!(outcome.actions, 10, "{action:?}");
+        }
+        load.check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_run_of_some_time_takes_that_time() {
+        let time = Duration::from_millis(5);
+        let outcome = load(None)
+            .await
+            .run(Action::Read, Until::Passed(time))
+            .await;
+        assert!(outcome.unwrap().elapsed >= time);
+    }
+
+    #[tokio::test]
+    async fn an_action_that_does_nothing_voids_the_run() {
+        let mut load = load(Some(Fault::AddsNothing)).await;
+        let outcome = load.run(Action::Cycle, Until::Times(1)).await;
+        assert_eq!(
+            outcome.unwrap_err().to_string(),
+            "a counter is 0 where 1 is due"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_lost_update_is_found_by_the_check() {
+        let mut load = load(Some(Fault::ForgetsAtTheThird)).await;
+        load.run(Action::Cycle, Until::Times(3)).await.unwrap();
+        assert_eq!(
+            load.check().await.unwrap_err().to_string(),
+            "a counter is 2 where 3 is due"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_new_record_that_is_not_there_is_found_by_the_check() {
+        let mut load = load(Some(Fault::StoresNothingNew)).await;
+        load.run(Action::Create, Until::Times(1)).await.unwrap();
+        assert_eq!(load.check().await.unwrap_err().to_string(), "gone");
+    }
+}
