@@ -12,8 +12,8 @@ use tokio::runtime::Runtime;
 
 fn main() {
     let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
         .sample_size(20)
         .configure_from_args();
     // Lock, add 1, commit; plainly GET and SET.

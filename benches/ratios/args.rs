@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{num::NonZero, thread::available_parallelism, time::Duration};
 
 use clap::Parser;
 use latchkey_benches::Record;
@@ -22,6 +22,10 @@ pub(crate) struct Args {
     /// The size of the records
     #[arg(long, value_delimiter = ',', default_values_t = [Record::USUAL, Record::LARGE])]
     pub(crate) bytes: Vec<Record>,
+
+    /// On how many threads they work [default: one for each CPU]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 
     /// A Redis that runs already [default: a private one]
     #[arg(long)]
@@ -54,7 +58,15 @@ impl Args {
         Duration::from_millis(self.slice_ms.unwrap_or(default))
     }
 
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.map_or_else(cpus, usize::from)
+    }
+
     const fn is_short(&self) -> bool {
         self.quick || !self.bench
     }
+}
+
+pub(crate) fn cpus() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
 }

@@ -1,7 +1,7 @@
 //! Latchkey on Redis against plain commands of the same client, in one run.
 //!
 //! `cargo bench -p latchkey-benches --bench ratios -- [--rounds N] [--slice-ms MS] [--tasks 1,64] [--bytes 923,16384]
-//! [--url URL] [what]`
+//! [--threads N] [--url URL] [what]`
 //!
 //! Each round measures everything once, in turn, each next to what it is compared with; the next round goes backwards.
 //! So whatever else the machine does at a time meets both sides. A ratio is taken within a round; of the rounds, the
@@ -16,11 +16,16 @@ use std::io::{self, Write as _};
 use clap::Parser as _;
 use latchkey_benches::{RedisServer, Result};
 
-use crate::{args::Args, measure::Bench, table::Table};
+use crate::{
+    args::{Args, cpus},
+    measure::Bench,
+    table::Table,
+};
 
 fn main() -> Result<()> {
     let args = Args::parse();
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(args.threads())
         .enable_all()
         .build()?
         .block_on(run(&args))
@@ -31,11 +36,17 @@ async fn run(args: &Args) -> Result<()> {
         Some(url) => RedisServer::at(url).await?,
         None => RedisServer::start().await?,
     };
+    let version = server.version().await?;
     let bench = Bench::new(server, args.slice()).await?;
     let mut table = Table::new(args);
     for round in 0..args.rounds() {
         table.measure(&bench, round % 2 == 1).await?;
         eprintln!("round {} of {}", round + 1, args.rounds());
     }
-    Ok(write!(io::stdout().lock(), "{table}")?)
+    let (rounds, slice, threads) = (args.rounds(), args.slice(), args.threads());
+    let setting = format!(
+        "Redis {version}; {} CPUs, {threads} threads of the client; rounds: {rounds}, {slice:?} for each number.",
+        cpus()
+    );
+    Ok(write!(io::stdout().lock(), "{setting}\n\n{table}")?)
 }

@@ -100,26 +100,40 @@ impl RedisServer {
     /// # Errors
     /// The server cannot be asked, or does not say.
     pub async fn usage(&self) -> Result<Usage> {
-        let mut control = self.control.clone();
-        let info: String = redis::cmd("INFO")
-            .arg("cpu")
-            .query_async(&mut control)
-            .await?;
-        let seconds = |name: &str| -> Result<f64> {
-            let line = info
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            Ok(line
-                .ok_or("the server does not tell its CPU time")?
-                .trim()
-                .parse()?)
-        };
-        let server = seconds("used_cpu_user")? + seconds("used_cpu_sys")?;
+        let cpu = self.info("cpu").await?;
+        let [user, system] = [
+            field(&cpu, "used_cpu_user")?.parse::<f64>()?,
+            field(&cpu, "used_cpu_sys")?.parse::<f64>()?,
+        ];
         Ok(Usage {
-            server: Duration::from_secs_f64(server),
+            server: Duration::from_secs_f64(user + system),
             client: stopwatch::own_cpu_time(),
         })
     }
+
+    /// The server's version.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or does not say.
+    pub async fn version(&self) -> Result<String> {
+        Ok(field(&self.info("server").await?, "redis_version")?.to_owned())
+    }
+
+    async fn info(&self, section: &str) -> Result<String> {
+        let mut info = redis::cmd("INFO");
+        info.arg(section);
+        Ok(info.query_async(&mut self.control.clone()).await?)
+    }
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Result<&'a str> {
+    let mut values = info
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(values
+        .next()
+        .ok_or_else(|| format!("the server does not tell its {name}"))?
+        .trim())
 }
 
 async fn connection(url: &str) -> Result<MultiplexedConnection> {
