@@ -27,6 +27,8 @@ pub enum Fault {
     TimedOut(Duration),
     /// The server is reading its data from disk.
     Loading,
+    /// The keys of the session are moving to another server.
+    Migrating,
     /// The server is a replica or has been told to refuse writes.
     ReadOnly,
     /// The server has no memory or disk left for the write.
@@ -71,7 +73,11 @@ impl StoreError {
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Unreachable | Fault::TimedOut(_) | Fault::Loading | Fault::Full
+            Fault::Unreachable
+                | Fault::TimedOut(_)
+                | Fault::Loading
+                | Fault::Migrating
+                | Fault::Full
         )
     }
 }
@@ -94,6 +100,7 @@ impl fmt::Display for Fault {
             }
             Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
             Self::Loading => f.write_str("the server is still loading its data; try again"),
+            Self::Migrating => f.write_str("the session is moving to another server; try again"),
             Self::ReadOnly => {
                 f.write_str("the server refuses writes; connect to the primary, not to a replica")
             }

@@ -313,6 +313,8 @@ impl Inner {
             return Err(AcquireError::AlreadyHeld);
         }
         let granted = self.store.lock(id.key(), &self.lock_request(wait)).await?;
+        // Shut down while it waited: the lease goes back.
+        self.check_open(AcquireError::ShutDown)?;
         let loaded = Loaded::decode(
             id.key(),
             granted.stored,

@@ -209,7 +209,7 @@ impl TouchAfter {
 ///
 /// # Contract
 /// 1. `load_locked` registers the token: from then on a write under a smaller one is refused.
-///    It refuses a token that is smaller than the registered one.
+///    It refuses a token that is not larger than the registered one.
 /// 2. `commit` writes only under the registered token and over the base, all or nothing; it never creates.
 /// 3. `create` writes only where no record stands.
 /// 4. `destroy` ends a session whatever token is registered.

@@ -1,7 +1,6 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,7 +9,8 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::{
-    Clock, FencingToken, Held, Lease, LeaseTerms, LossCause, Moment, OwnerValue, lease::Entry,
+    Clock, FencingToken, Held, KeepAlive, Lease, LeaseTerms, LossCause, Moment, OwnerValue,
+    lease::Entry,
 };
 
 /// Where leases come from: what a [`Keeper`] needs of a lock server.
@@ -138,15 +138,15 @@ pub struct Pending<'a, R: Clone + Send + Sync + 'static> {
 }
 
 impl<R: Clone + Send + Sync + 'static> Pending<'_, R> {
-    /// The lock was granted. `keep_alive` is what the resource itself has left to live, if renewal must beat that too.
-    pub fn granted(self, keep_alive: Option<Duration>) -> Lease<R> {
+    /// The lock was granted. `keep_alive` is how long the resource itself lives, if renewal must beat that too.
+    pub fn granted(self, keep_alive: Option<KeepAlive>) -> Lease<R> {
         self.granted_with_token(keep_alive, None)
     }
 
     /// The lock was granted, with a fencing token.
     pub fn granted_with_token(
         mut self,
-        keep_alive: Option<Duration>,
+        keep_alive: Option<KeepAlive>,
         token: Option<FencingToken>,
     ) -> Lease<R> {
         self.answered = true;

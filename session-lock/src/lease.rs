@@ -24,6 +24,16 @@ pub struct Held<R> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FencingToken(pub u64);
 
+/// How long a resource lives that each renewal of its lease also keeps alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "lockers build it")]
+pub struct KeepAlive {
+    /// From now on.
+    pub left: Duration,
+    /// From each renewal on.
+    pub full: Duration,
+}
+
 /// Why a lease is no longer valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -164,10 +174,11 @@ impl<R: Send + Sync> Entry<R> {
         held: Held<R>,
         terms: LeaseTerms,
         sent_at: Moment,
-        keep_alive: Option<Duration>,
+        keep_alive: Option<KeepAlive>,
         token: Option<FencingToken>,
     ) -> Self {
-        let renew_every = terms.renew_every(keep_alive);
+        let renew_every = terms.renew_every(keep_alive.map(|alive| alive.full));
+        let renew_first = terms.renew_every(keep_alive.map(|alive| alive.left));
         let hold_until = sent_at + terms.longest_hold;
         Self {
             held,
@@ -177,7 +188,7 @@ impl<R: Send + Sync> Entry<R> {
             hold_until,
             status: Mutex::new(Status {
                 valid_until: terms.valid_until(sent_at).min(hold_until),
-                next_renewal: sent_at + renew_every,
+                next_renewal: sent_at + renew_first,
                 ended: None,
             }),
             changed: Notify::new(),

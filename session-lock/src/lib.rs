@@ -24,6 +24,6 @@ mod validity; // pure arithmetic: TTL, drift, remaining validity, when to renew 
 
 pub use clock::{Clock, Moment, SystemClock};
 pub use keeper::{Keeper, LeaseBackend, Pending, Renewal};
-pub use lease::{FencingToken, Held, Lease, LossCause};
+pub use lease::{FencingToken, Held, KeepAlive, Lease, LossCause};
 pub use owner::OwnerValue;
 pub use validity::{Drift, LeaseTerms, Ttl, TtlOutOfRange};

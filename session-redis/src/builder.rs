@@ -163,6 +163,8 @@ impl RedisStoreBuilder {
                 .with_source(error)
             })
         };
+        #[cfg(feature = "tls")]
+        ensure_crypto_provider();
         let pushing = info
             .redis_settings()
             .clone()

@@ -102,14 +102,7 @@ impl Server {
         {
             return Ok(values);
         }
-        self.link
-            .call(&self.scripts.load_all())
-            .await
-            .map_err(|error| CallError {
-                sent: false,
-                ..error
-            })?;
-        self.link.call(pipeline).await
+        self.link.call(&self.scripts.spelled_out(pipeline)).await
     }
 }
 

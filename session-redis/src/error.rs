@@ -25,7 +25,7 @@ impl CallError {
     pub(crate) const fn is_passing(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Unreachable | Fault::TimedOut(_) | Fault::Loading
+            Fault::Unreachable | Fault::TimedOut(_) | Fault::Loading | Fault::Migrating
         )
     }
 }
@@ -56,16 +56,15 @@ fn server_fault(code: &str, detail: &str) -> Fault {
     let says = |what: &str| code == what || detail.contains(what);
     if says("LOADING") || says("MASTERDOWN") {
         Fault::Loading
+    } else if code == "TRYAGAIN" {
+        Fault::Migrating
     } else if says("READONLY") {
         Fault::ReadOnly
     } else if says("OOM") || says("MISCONF") {
         Fault::Full
     } else if says("NOAUTH") || says("WRONGPASS") || says("NOPERM") || says("invalid password") {
         Fault::Denied
-    } else if matches!(
-        code,
-        "MOVED" | "ASK" | "CLUSTERDOWN" | "TRYAGAIN" | "CROSSSLOT"
-    ) {
+    } else if matches!(code, "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT") {
         Fault::Unsuitable(format!(
             "the server is one node of a cluster and answered {code}; it does not hold all slots"
         ))

@@ -49,7 +49,38 @@ impl Scripts {
     /// Makes every script known to the server.
     pub(crate) fn load_all(&self) -> Pipeline {
         let mut pipeline = Pipeline::new();
-        for script in [
+        for script in self.all() {
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.source);
+        }
+        pipeline
+    }
+
+    /// The same calls with the text of the scripts in place of their hashes, for a server that has lost them.
+    pub(crate) fn spelled_out(&self, pipeline: &Pipeline) -> Pipeline {
+        let mut spelled = Pipeline::with_capacity(pipeline.len());
+        for command in pipeline.cmd_iter() {
+            let mut words = command.args_iter().filter_map(|word| match word {
+                redis::Arg::Simple(word) => Some(word),
+                _ => None,
+            });
+            let (name, first) = (words.next().unwrap_or_default(), words.next());
+            let source = self
+                .all()
+                .into_iter()
+                .find(|script| Some(script.sha.as_bytes()) == first);
+            let command = match source {
+                Some(script) => spelled.cmd("EVAL").arg(&script.source),
+                None => spelled.add_command(redis::Cmd::new()).arg(name).arg(first),
+            };
+            words.for_each(|word| {
+                command.arg(word);
+            });
+        }
+        spelled
+    }
+
+    fn all(&self) -> [&Script; 9] {
+        [
             &self.commit,
             &self.update,
             &self.create,
@@ -59,10 +90,7 @@ impl Scripts {
             &self.touch,
             &self.wait,
             &self.leave,
-        ] {
-            pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.source);
-        }
-        pipeline
+        ]
     }
 }
 

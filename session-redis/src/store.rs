@@ -15,7 +15,7 @@ use session_core::{
     Fault, Granted, Header, LockRequest, PrimaryStore, Promise, ReadError, RecordError, RecordKind,
     SessionKey, StoreError, Stored, TouchAfter, Write,
 };
-use session_lock::{Clock, Keeper, Lease, LossCause, OwnerValue};
+use session_lock::{Clock, KeepAlive, Keeper, Lease, LossCause, OwnerValue};
 
 use crate::{
     delivery::{Delivered, Server, Undelivered},
@@ -135,7 +135,10 @@ impl Inner {
                 // Dropping `pending` releases behind it on the same connection whatever cannot be used.
                 Value::Okay => match self.stored(key, record)? {
                     Some(stored) => {
-                        let lease = pending.granted(Some(stored.time_to_live));
+                        let lease = pending.granted(Some(KeepAlive {
+                            left: stored.time_to_live,
+                            full: stored.header.idle_timeout,
+                        }));
                         Ok(Some(Granted { lease, stored }))
                     }
                     None => Err(AcquireError::NoSession),

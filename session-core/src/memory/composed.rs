@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use session_lock::{
-    Clock, FencingToken, Held, Keeper, Lease, LeaseBackend, LeaseTerms, Renewal, SystemClock,
+    Clock, FencingToken, Held, KeepAlive, Keeper, Lease, LeaseBackend, LeaseTerms, Renewal,
+    SystemClock,
 };
 
 use super::{
@@ -151,13 +152,24 @@ impl Locker for MemoryLocker {
         request: &LockRequest,
         floor: FencingToken,
     ) -> Result<Lease<SessionKey>, crate::AcquireError> {
-        let forever = || Some(std::time::Duration::MAX);
+        let forever = KeepAlive {
+            left: std::time::Duration::MAX,
+            full: std::time::Duration::MAX,
+        };
         let token = || {
             Some(FencingToken(
                 self.table.shard(key).locks.next_token(floor.0),
             ))
         };
-        waiting::lock(&self.table, &self.keeper, key, request, forever, token).await
+        waiting::lock(
+            &self.table,
+            &self.keeper,
+            key,
+            request,
+            || Some(forever),
+            token,
+        )
+        .await
     }
 
     async fn release(&self, lease: Lease<SessionKey>) {

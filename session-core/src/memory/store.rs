@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use session_lock::{
-    Clock, Held, Keeper, Lease, LeaseBackend, LeaseTerms, LossCause, Renewal, SystemClock,
+    Clock, Held, KeepAlive, Keeper, Lease, LeaseBackend, LeaseTerms, LossCause, Renewal,
+    SystemClock,
 };
 
 use super::{
@@ -154,14 +155,14 @@ impl PrimaryStore for MemoryStore {
     }
 
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
-        let left = || {
-            self.table
-                .shard(key)
-                .records
-                .get(key, self.table.time())
-                .map(|stored| stored.time_to_live)
+        let life = || {
+            let stored = self.table.shard(key).records.get(key, self.table.time())?;
+            Some(KeepAlive {
+                left: stored.time_to_live,
+                full: stored.header.idle_timeout,
+            })
         };
-        let lease = waiting::lock(&self.table, &self.keeper, key, request, left, || None).await?;
+        let lease = waiting::lock(&self.table, &self.keeper, key, request, life, || None).await?;
         // Read under the lock: the version that was there when we began to wait is history.
         let stored = self.table.shard(key).records.get(key, self.table.time());
         let stored = stored.ok_or(AcquireError::NoSession)?;

@@ -1,11 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
-use session_lock::{FencingToken, Held, Keeper, Lease, OwnerValue, Pending};
+use session_lock::{FencingToken, Held, KeepAlive, Keeper, Lease, OwnerValue, Pending};
 
 use super::{locks::Asked, table::Table};
 use crate::{AcquireError, LockRequest, SessionKey};
 
-/// Locks `key`, waiting in line while others hold it. `left` says how long what is locked has to live, `None` that
+/// Locks `key`, waiting in line while others hold it. `life` says how long what is locked lives, `None` that
 /// there is nothing to lock; it is asked again once the lock is held, for much can happen while one waits. `token`
 /// makes the fencing token then.
 pub(super) async fn lock(
@@ -13,19 +13,19 @@ pub(super) async fn lock(
     keeper: &Keeper<SessionKey>,
     key: &SessionKey,
     request: &LockRequest,
-    left: impl Fn() -> Option<Duration> + Send + Sync,
+    life: impl Fn() -> Option<KeepAlive> + Send + Sync,
     token: impl Fn() -> Option<FencingToken> + Send + Sync,
 ) -> Result<Lease<SessionKey>, AcquireError> {
     let start = table.now();
     let deadline = start + request.wait;
     // Dropping `pending` gives the lock of a session back that has ended just now.
-    let granted_now = |pending: Pending<'_, SessionKey>| match left() {
-        Some(left) => Ok(pending.granted_with_token(Some(left), token())),
+    let granted_now = |pending: Pending<'_, SessionKey>| match life() {
+        Some(life) => Ok(pending.granted_with_token(Some(life), token())),
         None => Err(AcquireError::NoSession),
     };
     table.ensure_cleanup();
     loop {
-        if left().is_none() {
+        if life().is_none() {
             return Err(AcquireError::NoSession);
         }
         let owner = OwnerValue::random();

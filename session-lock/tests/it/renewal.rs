@@ -1,7 +1,7 @@
 use std::{future::Future, pin::Pin, task::Poll};
 
 use futures_util::poll;
-use session_lock::{LossCause, Renewal};
+use session_lock::{KeepAlive, LossCause, Renewal};
 
 use super::*;
 
@@ -27,7 +27,10 @@ async fn a_lease_is_renewed_at_each_third_of_its_ttl() {
 async fn a_resource_that_ends_sooner_is_renewed_sooner() {
     let mut bench = Bench::new();
     let pending = bench.keeper.ask("a", OwnerValue::random(), terms());
-    let _lease = pending.granted(Some(Duration::from_millis(600)));
+    let _lease = pending.granted(Some(KeepAlive {
+        left: Duration::from_millis(600),
+        full: Duration::from_millis(600),
+    }));
     assert_eq!(bench.after(Duration::from_millis(199)).await, []);
     let renewed = bench.after(Duration::from_millis(1)).await;
     assert_eq!(renewed, [Asked::Renew(vec!["a"])]);

@@ -9,6 +9,7 @@ mod faulty_scripts;
 mod flights;
 mod full_server;
 mod scripts;
+mod slot_migration;
 mod sources;
 mod support;
 mod tls;

@@ -51,6 +51,7 @@ pub(super) struct Path {
     pub(super) upstream: SocketAddr,
     pub(super) follow_redirects: bool,
     pub(super) delay: watch::Sender<Duration>,
+    pub(super) redirects_held: watch::Sender<bool>,
     pub(super) log: Log,
 }
 
@@ -280,7 +281,7 @@ async fn read_replies(
             if let (true, Some(target), Some(request)) = (path.follow_redirects, target, request) {
                 let greetings = link.exchange().greetings().to_vec();
                 frame = redirector
-                    .follow(target, &request.name, &request.frame, &greetings, &path.log)
+                    .follow(target, &request.name, &request.frame, &greetings, &path)
                     .await;
             }
             // The client may have gone.

@@ -100,6 +100,7 @@ impl Proxy {
                 upstream: upstream.endpoint.addr,
                 follow_redirects,
                 delay: watch::Sender::new(Duration::ZERO),
+                redirects_held: watch::Sender::new(false),
                 log: Log::default(),
             }),
             links: Arc::default(),
@@ -202,6 +203,17 @@ impl Proxy {
     /// Forwards each request this long after it was received; zero ends it.
     pub fn delay(&self, delay: Duration) {
         self.path.delay.send_replace(delay);
+    }
+
+    /// Notes redirections, but does not follow them until [`release_redirects`](Self::release_redirects). Replies of
+    /// the first node stand meanwhile, as for a client that is slow to ask the second one.
+    pub fn hold_redirects(&self) {
+        self.path.redirects_held.send_replace(true);
+    }
+
+    /// Follows the redirections that were held.
+    pub fn release_redirects(&self) {
+        self.path.redirects_held.send_replace(false);
     }
 
     /// Requests since the log was cleared, in the order in which they were received.

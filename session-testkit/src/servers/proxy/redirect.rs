@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::log::{Log, Redirect};
+use super::link::Path;
+use super::log::Redirect;
 use crate::servers::resp::{self, ReplyKind};
 
 /// A slot that moves back and forth is not followed for ever.
@@ -59,14 +60,17 @@ impl Redirector {
         name: &str,
         frame: &[u8],
         greetings: &[Vec<u8>],
-        log: &Log,
+        path: &Path,
     ) -> Vec<u8> {
         for _ in 0..MAX_HOPS {
-            log.redirect(Redirect {
+            path.log.redirect(Redirect {
                 name: name.to_owned(),
                 to: target.addr,
                 ask: target.ask,
             });
+            let mut held = path.redirects_held.subscribe();
+            // The sender lives in `path`.
+            held.wait_for(|held| !held).await.ok();
             let (kind, reply) = match self.ask(target, frame, greetings).await {
                 Ok(answer) => answer,
                 Err(error) => {
