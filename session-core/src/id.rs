@@ -195,7 +195,8 @@ impl Bucket {
 pub struct SessionHandle(Uuid);
 
 impl SessionHandle {
-    pub(crate) fn random() -> Self {
+    /// A fresh handle.
+    pub fn random() -> Self {
         Self(Uuid::now_v7())
     }
 

@@ -33,8 +33,8 @@ pub use key::{Key, KeyName, ReadKey, WriteKey};
 pub use lifetime::{ConfigError, Remaining, Timeouts};
 pub use memory::{MemoryLocker, MemoryRecords, MemoryStore, MemoryStoreBuilder};
 pub use record::{
-    ATTEMPT_LEN, Attempt, BadRecord, BodyFault, COMMIT_ID_AT, CommitId, Digest, HEADER_MAX, Header,
-    REVISION_AT, RecordError, RecordKind, Revision, StoreTime,
+    ATTEMPT_LEN, Attempt, BadRecord, BodyFault, CommitId, Digest, FILLED_AT_CREATION, HEADER_MAX,
+    Header, IDENTITY, RecordError, RecordKind, Revision, StoreTime, identity,
 };
 pub use sessions::{BoxedBody, LockBuilder, Sessions, SessionsBuilder, ShutdownTimedOut};
 pub use snapshot::{ReadSession, Snapshot};

@@ -1,13 +1,13 @@
 //! The stored form of a session: a fixed binary header that a store's scripts can read, then the body.
 //!
 //! ```text
-//!  0  "LK"            2  what this is
-//!  2  version         1  1
-//!  3  kind            1  live, frozen, alias or tombstone
-//!  4  commit ID       8  random, new with every commit
-//! 12  revision        8  grows with every write
-//! 20  created         8  milliseconds since 1970, by the store's clock
-//! 28  absolute end    8  likewise
+//!  0  revision        8  grows with every write
+//!  8  created         8  milliseconds since 1970, by the store's clock
+//! 16  absolute end    8  likewise
+//! 24  "LK"            2  what this is
+//! 26  version         1  1
+//! 27  kind            1  live, frozen, alias or tombstone
+//! 28  commit ID       8  random, new with every commit
 //! 36  idle timeout    8  milliseconds
 //! 44  handle         16
 //! 60  user tag        8  zero: no user
@@ -15,7 +15,8 @@
 //! 69  attempts        1  how many follow, at most 8
 //! 70  attempt        12  each: process 8, number 4; the newest first
 //! ```
-//! All numbers are big-endian.
+//! All numbers are big-endian. What the store fills in at creation stands first, so that a script need not cut a record
+//! apart.
 
 use std::time::Duration;
 
@@ -100,11 +101,6 @@ impl CommitId {
     /// When the operating system gives no random bytes.
     pub fn random() -> Self {
         Self(getrandom::u64().expect("the operating system gives random bytes"))
-    }
-
-    /// The eight bytes in the header.
-    pub const fn to_bytes(self) -> [u8; 8] {
-        self.0.to_be_bytes()
     }
 }
 
@@ -194,10 +190,10 @@ pub struct Header {
     pub digest: Digest,
 }
 
-/// Where in the encoded header the commit ID stands.
-pub const COMMIT_ID_AT: usize = 4;
-/// Where in the encoded header the revision stands.
-pub const REVISION_AT: usize = 12;
+/// How many bytes at the beginning of a first version the store fills in: revision, creation, absolute end.
+pub const FILLED_AT_CREATION: usize = 24;
+/// What identifies a version: magic, format version, kind and commit ID.
+pub const IDENTITY: std::ops::Range<usize> = 24..36;
 /// The length of one attempt in the encoded header.
 pub const ATTEMPT_LEN: usize = 12;
 /// The length of an encoded header with a full digest.
@@ -246,13 +242,10 @@ impl Header {
         reason = "a digest never holds more than eight"
     )]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(MAGIC);
-        out.push(VERSION);
-        out.push(self.kind.as_byte());
-        out.extend(self.commit_id.0.to_be_bytes());
         out.extend(self.revision.0.to_be_bytes());
         out.extend(self.created.0.to_be_bytes());
         out.extend(self.absolute_end.0.to_be_bytes());
+        out.extend(identity(self.kind, self.commit_id));
         out.extend(millis(self.idle_timeout).to_be_bytes());
         out.extend_from_slice(self.handle.as_bytes());
         out.extend(self.user_tag.to_be_bytes());
@@ -268,10 +261,11 @@ impl Header {
     /// # Errors
     /// [`BadRecord`] when the bytes are not a record of this format version.
     pub fn decode(record: &[u8]) -> Result<(Self, usize), BadRecord> {
-        if !record.starts_with(MAGIC) {
+        let identity = record.get(IDENTITY.start..).unwrap_or_default();
+        if !identity.starts_with(MAGIC) {
             return Err(BadRecord::Foreign);
         }
-        let version = *record.get(2).ok_or(BadRecord::CutOff)?;
+        let version = *identity.get(2).ok_or(BadRecord::CutOff)?;
         if version > VERSION {
             return Err(BadRecord::Newer { version });
         }
@@ -280,11 +274,11 @@ impl Header {
         let digest = digest(&record[FIXED..], usize::from(fixed[69]))?;
         let body = FIXED + ATTEMPT_LEN * digest.0.len();
         let header = Self {
-            kind: RecordKind::from_byte(fixed[3]).ok_or(BadRecord::UnknownKind)?,
-            commit_id: CommitId(number(COMMIT_ID_AT)),
-            revision: Revision(number(REVISION_AT)),
-            created: StoreTime(number(20)),
-            absolute_end: StoreTime(number(28)),
+            kind: RecordKind::from_byte(fixed[27]).ok_or(BadRecord::UnknownKind)?,
+            commit_id: CommitId(number(28)),
+            revision: Revision(number(0)),
+            created: StoreTime(number(8)),
+            absolute_end: StoreTime(number(16)),
             idle_timeout: Duration::from_millis(number(36)),
             handle: SessionHandle::from_bytes(field(fixed, 44)),
             user_tag: number(60),
@@ -293,6 +287,26 @@ impl Header {
         };
         Ok((header, body))
     }
+}
+
+/// What stands in the place of [`IDENTITY`] of this version.
+pub fn identity(kind: RecordKind, commit_id: CommitId) -> [u8; IDENTITY.end - IDENTITY.start] {
+    let [magic, more_magic] = *MAGIC;
+    let [a, b, c, d, e, f, g, h] = commit_id.0.to_be_bytes();
+    [
+        magic,
+        more_magic,
+        VERSION,
+        kind.as_byte(),
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+    ]
 }
 
 fn field<const N: usize>(fixed: &[u8; FIXED], at: usize) -> [u8; N] {
@@ -452,10 +466,10 @@ mod tests {
         assert_eq!(Header::decode(b""), Err(BadRecord::Foreign));
         assert_eq!(Header::decode(&bytes[..69]), Err(BadRecord::CutOff));
         let mut newer = bytes.clone();
-        newer[2] = 2;
+        newer[26] = 2;
         assert_eq!(Header::decode(&newer), Err(BadRecord::Newer { version: 2 }));
         let mut kind = bytes.clone();
-        kind[3] = b'?';
+        kind[27] = b'?';
         assert_eq!(Header::decode(&kind), Err(BadRecord::UnknownKind));
         let mut attempts = bytes;
         attempts[69] = 200;
@@ -482,8 +496,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), magic: bool) {
-            if magic && bytes.len() > 3 {
-                bytes[..3].copy_from_slice(b"LK\x01");
+            if magic && bytes.len() > 27 {
+                bytes[24..27].copy_from_slice(b"LK\x01");
             }
             if let Ok((header, body)) = Header::decode(&bytes) {
                 prop_assert!(body <= bytes.len());

@@ -4,55 +4,64 @@
 -- KEYS[2]  lock
 -- KEYS[3]  queue of waiting processes
 -- KEYS[4]  staged record, if the record is large: else absent
--- ARGV[1]  attempt (process 8 bytes, number 4)
--- ARGV[2]  owner value (opaque bytes)
--- ARGV[3]  commit ID of the version that was loaded (8 bytes)
--- ARGV[4]  idle timeout of the new version in ms
--- ARGV[5]  absolute end of the new version, ms since 1970
--- ARGV[6]  new record up to its revision; staged: its whole length
--- ARGV[7]  new record after its revision; staged: absent
+-- ARGV[1]  owner value (opaque bytes)
+-- ARGV[2]  what identifies the version that was loaded: magic, format version, kind, commit ID (12 bytes)
+-- ARGV[3]  the new record, under the revision that its writer expects; staged: as far as its head goes
+-- ARGV[4]  length of the staged record; else absent
 -- Returns  {code, now_ms, extra}: 1 stored | 2 stored before | -1 no record | -2 ended | -3 not the owner
 --          | -4 another version | -5 a key of another type | -6 not a record of this format | -7 expired
---          | -8 staged record missing; extra is the
---          revision if stored, else 1 if an earlier delivery of this attempt may have been stored
-local now_ms = now()
+--          | -8 staged record missing; extra is the revision if stored, else 1 if an earlier delivery of this attempt
+--          may have been stored
+-- include now
 
+local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+if type(found) == 'string' and string.sub(found, 25) == ARGV[2] and redis.call('GET', KEYS[2]) == ARGV[1] then
+  local absolute_end_ms, idle_ms = struct.unpack('>I8', ARGV[3], 17), struct.unpack('>I8', ARGV[3], 37)
+  local ttl_ms = math.min(idle_ms, absolute_end_ms - now_ms)
+  local staged = not KEYS[4] or redis.call('STRLEN', KEYS[4]) == tonumber(ARGV[4])
+  if ttl_ms > 0 and staged then
+    local record, revision, standing = ARGV[3], (struct.unpack('>I8', ARGV[3])), (struct.unpack('>I8', found))
+    if revision <= standing then
+      revision = math.max(standing + 1, now_ms)
+      record = struct.pack('>I8', revision) .. string.sub(record, 9)
+      if KEYS[4] then redis.call('SETRANGE', KEYS[4], 0, string.sub(record, 1, 8)) end
+    end
+    if KEYS[4] then
+      redis.call('PEXPIRE', KEYS[4], ttl_ms)
+      redis.call('RENAME', KEYS[4], KEYS[1])
+    else
+      redis.call('SET', KEYS[1], record, 'PX', ttl_ms)
+    end
+    redis.pcall('DEL', KEYS[2])
+    -- include wake
+    return {1, now_ms, revision}
+  end
+  if ttl_ms <= 0 then redis.call('DEL', KEYS[1]) end
+end
+
+-- Refused. First of all: was this very attempt stored before? It cannot be told after a look at owner and version,
+-- for they are gone once it is.
+-- include header
+-- include digest
 local function refuse(code, extra)
   -- A negative answer is final: whoever gets it has no lock any more under which a late copy could be stored.
-  if redis.pcall('GET', KEYS[2]) == ARGV[2] then
+  if redis.pcall('GET', KEYS[2]) == ARGV[1] then
     redis.pcall('DEL', KEYS[2])
-    wake(KEYS[3], KEYS[2])
+    -- include wake
   end
   if KEYS[4] then redis.pcall('UNLINK', KEYS[4]) end
-  return {code, now_ms, extra or 0}
+  return {code, now_ms, extra}
 end
 
 local head, fault = header(KEYS[1])
-if not head then return refuse(fault, fault == -1 and 1 or 0) end
-local attempt = noted(head, ARGV[1])
-if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head, 13))) end
+if not head then
+  if fault == -1 and type(found) == 'string' and found ~= '' then return refuse(-7, 0) end
+  return refuse(fault, fault == -1 and 1 or 0)
+end
+local attempt = noted(head, string.sub(ARGV[3], 71, 82))
+if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
-if string.sub(head, 4, 4) ~= 'L' then return refuse(-2, forgotten) end
-if redis.call('GET', KEYS[2]) ~= ARGV[2] then return refuse(-3, forgotten) end
-if string.sub(head, 5, 12) ~= ARGV[3] then return refuse(-4, forgotten) end
-local ttl_ms = math.min(tonumber(ARGV[4]), tonumber(ARGV[5]) - now_ms)
-if ttl_ms <= 0 then
-  redis.call('DEL', KEYS[1])
-  return refuse(-7, 0)
-end
-
-local revision = math.max(struct.unpack('>I8', head, 13) + 1, now_ms)
-local packed = struct.pack('>I8', revision)
-local ttl = string.format('%.0f', ttl_ms)
-if KEYS[4] then
-  if redis.call('STRLEN', KEYS[4]) ~= tonumber(ARGV[6]) then return refuse(-8, forgotten) end
-  redis.call('SETRANGE', KEYS[4], 12, packed)
-  redis.call('PEXPIRE', KEYS[4], ttl)
-  redis.call('RENAME', KEYS[4], KEYS[1])
-else
-  redis.call('SET', KEYS[1], ARGV[6] .. packed .. ARGV[7], 'PX', ttl)
-end
-
-redis.pcall('DEL', KEYS[2])
-wake(KEYS[3], KEYS[2])
-return {1, now_ms, revision}
+if string.sub(head, 28, 28) ~= 'L' then return refuse(-2, forgotten) end
+if string.sub(head, 25, 36) ~= ARGV[2] then return refuse(-4, forgotten) end
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return refuse(-3, forgotten) end
+return refuse(-8, forgotten)

@@ -5,11 +5,12 @@
 -- KEYS[3]  queue of waiting processes
 -- ARGV[1]  owner value (opaque bytes)
 -- Returns  {code, now_ms, 0}: 1 released | -1 no lock | -3 not the owner
-local now_ms = now()
+-- include now
+-- include touch
 local owner = redis.call('GET', KEYS[2])
 if not owner then return {-1, now_ms, 0} end
 if owner ~= ARGV[1] then return {-3, now_ms, 0} end
 redis.call('DEL', KEYS[2])
-wake(KEYS[3], KEYS[2])
-touch(KEYS[1], now_ms)
+-- include wake
+touch(KEYS[1])
 return {1, now_ms, 0}

@@ -5,10 +5,11 @@
 -- ARGV[1]  owner value (opaque bytes)
 -- ARGV[2]  TTL of the lock in ms
 -- Returns  {code, now_ms, 0}: 1 renewed | -1 no lock | -3 not the owner
-local now_ms = now()
+-- include now
+-- include touch
 local owner = redis.call('GET', KEYS[2])
 if not owner then return {-1, now_ms, 0} end
 if owner ~= ARGV[1] then return {-3, now_ms, 0} end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
-touch(KEYS[1], now_ms)
+touch(KEYS[1])
 return {1, now_ms, 0}

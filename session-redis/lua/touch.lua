@@ -2,5 +2,6 @@
 -- no session any more.
 -- KEYS[1]  record
 -- Returns  {code, now_ms, 0}: 1 touched | 0 no live record
-local now_ms = now()
-return {touch(KEYS[1], now_ms), now_ms, 0}
+-- include now
+-- include touch
+return {touch(KEYS[1]), now_ms, 0}

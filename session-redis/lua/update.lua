@@ -4,47 +4,56 @@
 -- KEYS[2]  lock
 -- KEYS[3]  queue of waiting processes
 -- KEYS[4]  staged record, if the record is large: else absent
--- ARGV[1]  attempt (process 8 bytes, number 4)
--- ARGV[2]  commit ID of the version that was loaded (8 bytes)
--- ARGV[3]  idle timeout of the new version in ms
--- ARGV[4]  absolute end of the new version, ms since 1970
--- ARGV[5]  new record up to its revision; staged: its whole length
--- ARGV[6]  new record after its revision; staged: absent
+-- ARGV[1]  what identifies the version that was loaded: magic, format version, kind, commit ID (12 bytes)
+-- ARGV[2]  the new record, under the revision that its writer expects; staged: as far as its head goes
+-- ARGV[3]  length of the staged record; else absent
 -- Returns  {code, now_ms, extra}: 1 stored | 2 stored before | -1 no record | -2 ended | -4 another version
 --          | -5 a key of another type | -6 not a record of this format | -7 expired | -8 staged record missing
---          | -10 locked; extra is the
---          revision if stored, else 1 if an earlier delivery of this attempt may have been stored
-local now_ms = now()
+--          | -10 locked; extra is the revision if stored, else 1 if an earlier delivery of this attempt may have been
+--          stored
+-- include now
 
+local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+if type(found) == 'string' and string.sub(found, 25) == ARGV[1] and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+  local absolute_end_ms, idle_ms = struct.unpack('>I8', ARGV[2], 17), struct.unpack('>I8', ARGV[2], 37)
+  local ttl_ms = math.min(idle_ms, absolute_end_ms - now_ms)
+  local staged = not KEYS[4] or redis.call('STRLEN', KEYS[4]) == tonumber(ARGV[3])
+  if ttl_ms > 0 and staged then
+    local record, revision, standing = ARGV[2], (struct.unpack('>I8', ARGV[2])), (struct.unpack('>I8', found))
+    if revision <= standing then
+      revision = math.max(standing + 1, now_ms)
+      record = struct.pack('>I8', revision) .. string.sub(record, 9)
+      if KEYS[4] then redis.call('SETRANGE', KEYS[4], 0, string.sub(record, 1, 8)) end
+    end
+    if KEYS[4] then
+      redis.call('PEXPIRE', KEYS[4], ttl_ms)
+      redis.call('RENAME', KEYS[4], KEYS[1])
+    else
+      redis.call('SET', KEYS[1], record, 'PX', ttl_ms)
+    end
+    return {1, now_ms, revision}
+  end
+  if ttl_ms <= 0 then redis.call('DEL', KEYS[1]) end
+end
+
+-- Refused. First of all: was this very attempt stored before?
+-- include header
+-- include digest
 local function refuse(code, extra)
   if KEYS[4] then redis.pcall('UNLINK', KEYS[4]) end
-  return {code, now_ms, extra or 0}
+  return {code, now_ms, extra}
 end
 
 local head, fault = header(KEYS[1])
-if not head then return refuse(fault, fault == -1 and 1 or 0) end
-local attempt = noted(head, ARGV[1])
-if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head, 13))) end
+if not head then
+  if fault == -1 and type(found) == 'string' and found ~= '' then return refuse(-7, 0) end
+  return refuse(fault, fault == -1 and 1 or 0)
+end
+local attempt = noted(head, string.sub(ARGV[2], 71, 82))
+if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
-if string.sub(head, 4, 4) ~= 'L' then return refuse(-2, forgotten) end
+if string.sub(head, 28, 28) ~= 'L' then return refuse(-2, forgotten) end
 -- Not final while the lock is held: a late copy of this attempt may still find the lock free and its version standing.
 if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return refuse(-10, 1) end
-if string.sub(head, 5, 12) ~= ARGV[2] then return refuse(-4, forgotten) end
-local ttl_ms = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - now_ms)
-if ttl_ms <= 0 then
-  redis.call('DEL', KEYS[1])
-  return refuse(-7, 0)
-end
-
-local revision = math.max(struct.unpack('>I8', head, 13) + 1, now_ms)
-local packed = struct.pack('>I8', revision)
-local ttl = string.format('%.0f', ttl_ms)
-if KEYS[4] then
-  if redis.call('STRLEN', KEYS[4]) ~= tonumber(ARGV[5]) then return refuse(-8, forgotten) end
-  redis.call('SETRANGE', KEYS[4], 12, packed)
-  redis.call('PEXPIRE', KEYS[4], ttl)
-  redis.call('RENAME', KEYS[4], KEYS[1])
-else
-  redis.call('SET', KEYS[1], ARGV[5] .. packed .. ARGV[6], 'PX', ttl)
-end
-return {1, now_ms, revision}
+if string.sub(head, 25, 36) ~= ARGV[1] then return refuse(-4, forgotten) end
+return refuse(-8, forgotten)

@@ -32,21 +32,29 @@ impl Prefix {
     }
 
     pub(crate) fn keys(&self, session: &SessionKey) -> Keys {
-        let hash = URL_SAFE_NO_PAD.encode(session.digest());
-        let bucket = session.bucket().number();
-        let key = |kind: &str| format!("{}:{{{bucket:04x}}}:{kind}:{hash}", self.0);
+        let mut hash = [0; HASH_LEN];
+        let written = URL_SAFE_NO_PAD.encode_slice(session.digest(), &mut hash);
+        debug_assert_eq!(written.ok(), Some(HASH_LEN));
+        let hash = str::from_utf8(&hash).unwrap_or_default();
+        let bucket = self.bucket(session);
+        let key = |kind: &str| [&*self.0, &bucket, kind, hash].concat();
         Keys {
-            record: key("session"),
-            lock: key("lock"),
-            queue: key("queue"),
+            record: key("session:"),
+            lock: key("lock:"),
+            queue: key("queue:"),
         }
+    }
+
+    /// `:{0a3f}:`, the part of a key that decides its slot.
+    fn bucket(&self, session: &SessionKey) -> String {
+        format!(":{{{:04x}}}:", session.bucket().number())
     }
 
     /// Where a large record waits for the script that checks it and puts it in its place.
     pub(crate) fn stage(&self, session: &SessionKey, attempt: Attempt) -> String {
-        let bucket = session.bucket().number();
+        let bucket = self.bucket(session);
         format!(
-            "{}:{{{bucket:04x}}}:stage:{:016x}{:08x}",
+            "{}{bucket}stage:{:016x}{:08x}",
             self.0, attempt.process, attempt.number
         )
     }
@@ -56,6 +64,9 @@ impl Prefix {
         format!("{}:wake:{process:016x}", self.0)
     }
 }
+
+// The length of a digest in base64.
+const HASH_LEN: usize = 43;
 
 /// The session that a lock belongs to.
 pub(crate) fn session_of(lock: &str) -> Option<SessionKey> {

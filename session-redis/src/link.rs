@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -14,6 +14,7 @@ use redis::{
     aio::{ConnectionLike as _, MultiplexedConnection},
 };
 use session_core::Fault;
+use tokio::sync::Notify;
 
 use crate::error::{CallError, connection_fault};
 
@@ -25,7 +26,6 @@ pub(crate) struct Link {
     // A std mutex: held to clone a handle, never across an await.
     current: Mutex<Option<Current>>,
     connecting: tokio::sync::Mutex<()>,
-    generations: AtomicU64,
 }
 
 pub(crate) enum Source {
@@ -37,7 +37,32 @@ pub(crate) enum Source {
 #[derive(Clone)]
 struct Current {
     connection: MultiplexedConnection,
-    generation: u64,
+    broken: Arc<Broken>,
+}
+
+/// Tells everybody who waits on a connection that it broke. Its client can leave a request unanswered that was handed
+/// over at that very moment, and would let it wait for its deadline.
+#[derive(Default)]
+struct Broken {
+    is_broken: AtomicBool,
+    changed: Notify,
+}
+
+impl Broken {
+    fn set(&self) {
+        self.is_broken.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    async fn is_set(&self) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        // Registered before the flag is read: a change in between is not missed.
+        changed.as_mut().enable();
+        if !self.is_broken.load(Ordering::Acquire) {
+            changed.await;
+        }
+    }
 }
 
 impl Link {
@@ -48,7 +73,6 @@ impl Link {
             call_timeout,
             current: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
-            generations: AtomicU64::new(0),
         }
     }
 
@@ -76,11 +100,23 @@ impl Link {
         client: &Client,
         pipeline: &Pipeline,
     ) -> Result<Vec<Value>, CallError> {
-        let mut current = self.connect(client).await?;
-        let answer = self.send(&mut current.connection, pipeline).await;
-        if answer.as_ref().is_err_and(|error| error.sent) {
+        let Current {
+            mut connection,
+            broken,
+        } = self.connect(client).await?;
+        let answer = tokio::select! {
+            biased;
+            answer = self.send(&mut connection, pipeline) => answer,
+            () = broken.is_set() => Err(CallError { fault: Fault::Unreachable, source: None, sent: true }),
+        };
+        if let Err(error) = &answer
+            && error.sent
+        {
             // Broken or stuck: others need not find that out one by one.
-            self.forget(current.generation);
+            self.forget(&broken);
+            if error.fault == Fault::Unreachable {
+                broken.set();
+            }
         }
         answer
     }
@@ -153,10 +189,9 @@ impl Link {
             let connection = client
                 .get_multiplexed_async_connection_with_config(&config())
                 .await?;
-            let generation = self.generations.fetch_add(1, Ordering::Relaxed);
             let current = Current {
                 connection,
-                generation,
+                broken: Arc::default(),
             };
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current.clone());
             Ok(current)
@@ -179,11 +214,11 @@ impl Link {
         }
     }
 
-    fn forget(&self, generation: u64) {
+    fn forget(&self, broken: &Arc<Broken>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current
             .as_ref()
-            .is_some_and(|current| current.generation == generation)
+            .is_some_and(|current| Arc::ptr_eq(&current.broken, broken))
         {
             *current = None;
         }
@@ -203,4 +238,5 @@ pub(crate) fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
+        .set_pipeline_buffer_size(1024)
 }

@@ -25,24 +25,34 @@ pub(crate) struct Scripts {
 }
 
 macro_rules! script {
-    ($prelude:expr, $file:literal: $($library:literal),*) => {
-        Script::new(concat!($(include_str!(concat!("../lua/lib/", $library, ".lua")),)* include_str!(concat!("../lua/", $file, ".lua"))), $prelude)
+    ($prelude:expr, $name:literal) => {
+        Script::new(include_str!(concat!("../lua/", $name, ".lua")), $prelude)
     };
 }
+
+/// What scripts have in common, put in where a line says `-- include NAME`: after the quick way through the script,
+/// if it is not needed there.
+const LIBRARIES: [(&str, &str); 5] = [
+    ("now", include_str!("../lua/lib/now.lua")),
+    ("header", include_str!("../lua/lib/header.lua")),
+    ("digest", include_str!("../lua/lib/digest.lua")),
+    ("touch", include_str!("../lua/lib/touch.lua")),
+    ("wake", include_str!("../lua/lib/wake.lua")),
+];
 
 impl Scripts {
     /// `prelude` stands before each script: empty but in tests, which make single calls of a script fail with it.
     pub(crate) fn new(prelude: &str) -> Self {
         Self {
-            commit: script!(prelude, "commit": "now", "header", "digest", "wake"),
-            update: script!(prelude, "update": "now", "header", "digest"),
-            create: script!(prelude, "create": "now", "header", "digest"),
-            destroy: script!(prelude, "destroy": "now", "header"),
-            release: script!(prelude, "release": "now", "touch", "wake"),
-            renew: script!(prelude, "renew": "now", "touch"),
-            touch: script!(prelude, "touch": "now", "touch"),
-            wait: script!(prelude, "wait": "now", "header"),
-            leave: script!(prelude, "leave": "now", "wake"),
+            commit: script!(prelude, "commit"),
+            update: script!(prelude, "update"),
+            create: script!(prelude, "create"),
+            destroy: script!(prelude, "destroy"),
+            release: script!(prelude, "release"),
+            renew: script!(prelude, "renew"),
+            touch: script!(prelude, "touch"),
+            wait: script!(prelude, "wait"),
+            leave: script!(prelude, "leave"),
         }
     }
 
@@ -96,7 +106,12 @@ impl Scripts {
 
 impl Script {
     fn new(source: &str, prelude: &str) -> Self {
-        let source = format!("{prelude}{source}");
+        let include = |line: &str| {
+            let name = line.trim().strip_prefix("-- include ");
+            let library = LIBRARIES.iter().find(|(library, _)| Some(*library) == name);
+            library.map_or_else(|| format!("{line}\n"), |(_, text)| (*text).to_owned())
+        };
+        let source = prelude.to_owned() + &source.lines().map(include).collect::<String>();
         let sha = sha1_smol::Sha1::from(&source).digest().to_string();
         Self { source, sha }
     }

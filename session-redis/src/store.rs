@@ -13,7 +13,7 @@ use redis::{Client, Pipeline, Value};
 use session_core::{
     AcquireError, Attempt, BadRecord, Capabilities, CommitError, Committed, Creation, DestroyError,
     Fault, Granted, Header, LockRequest, PrimaryStore, Promise, ReadError, RecordError, RecordKind,
-    SessionKey, StoreError, Stored, TouchAfter, Write,
+    SessionKey, StoreError, Stored, TouchAfter, Write, identity,
 };
 use session_lock::{Clock, KeepAlive, Keeper, Lease, LossCause, OwnerValue};
 
@@ -113,7 +113,7 @@ impl Inner {
                 .arg("PX")
                 .arg(ttl_ms);
             read(&mut pipeline, keys);
-            let values = match self.server.call(&pipeline).await {
+            let mut values = match self.server.call(&pipeline).await {
                 Ok(values) => values,
                 Err(error) => {
                     if !error.sent {
@@ -128,9 +128,10 @@ impl Inner {
                         .into());
                 }
             };
-            let [answer, record @ ..] = &values[..] else {
+            if values.is_empty() {
                 return Err(self.protocol("lock a session").into());
-            };
+            }
+            let (answer, record) = (values.remove(0), values);
             return match answer {
                 // Dropping `pending` releases behind it on the same connection whatever cannot be used.
                 Value::Okay => match self.stored(key, record)? {
@@ -150,7 +151,7 @@ impl Inner {
                 }
                 Value::ServerError(error) => {
                     pending.refused();
-                    Err(self.server_fault("lock a session", error).into())
+                    Err(self.server_fault("lock a session", &error).into())
                 }
                 _ => Err(self.protocol("lock a session").into()),
             };
@@ -189,20 +190,23 @@ impl Inner {
     }
 
     /// The live session in the answers to [`read`].
-    fn stored(&self, key: &SessionKey, answers: &[Value]) -> Result<Option<Stored>, ReadError> {
+    fn stored(&self, key: &SessionKey, answers: Vec<Value>) -> Result<Option<Stored>, ReadError> {
         let bad = |fault| RecordError::new(key, fault);
-        let (record, ttl) = match answers {
-            [Value::Nil, _] => return Ok(None),
-            [Value::BulkString(record), Value::Int(ttl)] => (record, *ttl),
-            [Value::ServerError(error), _] if is_wrong_type(error) => {
+        let Ok([record, ttl]) = <[Value; 2]>::try_from(answers) else {
+            return Err(self.protocol("read a session").into());
+        };
+        let (record, ttl) = match (record, ttl) {
+            (Value::Nil, _) => return Ok(None),
+            (Value::BulkString(record), Value::Int(ttl)) => (record, ttl),
+            (Value::ServerError(error), _) if is_wrong_type(&error) => {
                 return Err(bad(BadRecord::WrongType).into());
             }
-            [Value::ServerError(error), _] | [_, Value::ServerError(error)] => {
-                return Err(self.server_fault("read a session", error).into());
+            (Value::ServerError(error), _) | (_, Value::ServerError(error)) => {
+                return Err(self.server_fault("read a session", &error).into());
             }
             _ => return Err(self.protocol("read a session").into()),
         };
-        let (header, body) = Header::decode(record).map_err(bad)?;
+        let (header, body) = Header::decode(&record).map_err(bad)?;
         // The record may have run out between the two commands.
         if header.kind != RecordKind::Live || ttl == TTL_NO_KEY {
             return Ok(None);
@@ -212,7 +216,7 @@ impl Inner {
             u64::try_from(ttl).map_or_else(|_| header.time_to_live(read_at), Duration::from_millis);
         Ok(Some(Stored {
             header,
-            body: Bytes::copy_from_slice(&record[body..]),
+            body: Bytes::from(record).slice(body..),
             time_to_live,
             read_at,
         }))
@@ -240,15 +244,13 @@ impl Inner {
         script: &Script,
         key: &SessionKey,
         owner: Option<&OwnerValue>,
-        write: &Write,
+        write: Write,
     ) -> Result<Delivered, Undelivered> {
         let (keys, attempt) = (self.prefix.keys(key), self.next_attempt());
-        let (attempt_bytes, base) = (attempt.to_bytes(), write.base.to_bytes());
-        let [idle, end] = write::lifetime(&write.header);
-        let mut args: Vec<&[u8]> = vec![&attempt_bytes];
-        args.extend(owner.map(|owner| &owner.as_bytes()[..]));
-        args.extend([&base[..], idle.as_bytes(), end.as_bytes()]);
-        let record = Encoded::version(write, attempt);
+        let base = identity(RecordKind::Live, write.base);
+        let args = [owner.map(|owner| &owner.as_bytes()[..]), Some(&base[..])];
+        let args: Vec<&[u8]> = args.into_iter().flatten().collect();
+        let record = Encoded::version(write, attempt, self.server.time.now());
         let stage = write::stage(&self.prefix, key, attempt);
         let pipeline = write::flight(script, &write::all(&keys), &args, &record, stage);
         self.server.deliver(action, &pipeline).await
@@ -369,7 +371,7 @@ impl PrimaryStore for RedisStore {
                 script,
                 &held.resource,
                 Some(&held.owner),
-                &write,
+                write,
             )
             .await;
         let answered = delivered.is_ok();
@@ -450,7 +452,7 @@ impl PrimaryStore for RedisStore {
         }
         let answers = answers
             .map_err(|error| error.into_store_error("read a session", inner.server.link.node()))?;
-        let stored = inner.stored(key, &answers)?;
+        let stored = inner.stored(key, answers)?;
         if let Some(stored) = &stored
             && touch_after.is_due(
                 stored.time_to_live,
@@ -471,13 +473,9 @@ impl PrimaryStore for RedisStore {
             timeouts,
         } = creation;
         header.idle_timeout = timeouts.idle();
-        let (idle, absolute) = (
-            millis(timeouts.idle()).to_string(),
-            millis(timeouts.absolute()).to_string(),
-        );
-        let attempt_bytes = attempt.to_bytes();
+        let absolute = millis(timeouts.absolute()).to_string();
         let record = Encoded::first(header, &body, attempt);
-        let args = [&attempt_bytes[..], idle.as_bytes(), absolute.as_bytes()];
+        let args = [absolute.as_bytes()];
         let stage = write::stage(&inner.prefix, key, attempt);
         let pipeline = write::flight(
             &inner.server.scripts.create,
@@ -499,7 +497,7 @@ impl PrimaryStore for RedisStore {
         let inner = &*self.inner;
         let script = &inner.server.scripts.update;
         let delivered = inner
-            .write("update a session", script, key, None, &write)
+            .write("update a session", script, key, None, write)
             .await;
         write::outcome(key, delivered, || inner.protocol("update a session"))
     }

@@ -24,6 +24,7 @@ use crate::{
     keys::{Prefix, session_of},
     link::config,
     server_time::millis,
+    write::all,
 };
 
 /// Who waits in this process, and how it hears that a lock is free.
@@ -313,13 +314,14 @@ impl Listener {
         }
         let keys = self.prefix.keys(key);
         let mut pipeline = Pipeline::new();
-        self.server.scripts.leave.call(
-            &mut pipeline,
-            &[&keys.lock, &keys.queue],
-            &[self.channel.as_bytes()],
-        );
+        self.server
+            .scripts
+            .leave
+            .call(&mut pipeline, &all(&keys), &[self.channel.as_bytes()]);
         // Unanswered, the queue's own TTL cleans up, and others look by themselves.
         self.server.run(&pipeline).await.ok();
+        // Somebody who came meanwhile may have been taken out with those who left.
+        self.shared.wake(key);
     }
 }
 

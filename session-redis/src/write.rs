@@ -2,8 +2,8 @@
 
 use redis::Pipeline;
 use session_core::{
-    Attempt, BadRecord, CommitError, Committed, Header, REVISION_AT, RecordError, Revision,
-    SessionKey, StoreError, Write,
+    Attempt, BadRecord, CommitError, Committed, FILLED_AT_CREATION, HEADER_MAX, Header,
+    RecordError, Revision, SessionKey, StoreError, StoreTime, Write,
 };
 use session_lock::LossCause;
 
@@ -11,33 +11,34 @@ use crate::{
     delivery::{Delivered, Undelivered},
     keys::{Keys, Prefix},
     scripts::{Code, Script},
-    server_time::millis,
 };
 
-/// An encoded record, and where its parts are that the server fills in.
+/// An encoded record, and how much of it the server fills in.
 pub(crate) struct Encoded {
     bytes: Vec<u8>,
-    /// From where on the script leaves the record as it is.
-    rest: usize,
+    filled_in: usize,
 }
 
 impl Encoded {
-    /// A new version: the server sets its revision.
-    pub(crate) fn version(write: &Write, attempt: Attempt) -> Self {
-        Self::new(write.header.clone(), &write.body, attempt, REVISION_AT + 8)
+    /// A new version. Its revision is the one that the server would give it, as far as one can tell here; the server
+    /// corrects it if another has come in between.
+    pub(crate) fn version(write: Write, attempt: Attempt, now: StoreTime) -> Self {
+        let mut header = write.header;
+        header.revision = header.revision.next(now);
+        Self::new(header, &write.body, attempt, 0)
     }
 
     /// A first version: the server sets its revision, the time of its creation and its absolute end.
     pub(crate) fn first(header: Header, body: &[u8], attempt: Attempt) -> Self {
-        Self::new(header, body, attempt, REVISION_AT + 24)
+        Self::new(header, body, attempt, FILLED_AT_CREATION)
     }
 
-    fn new(mut header: Header, body: &[u8], attempt: Attempt, rest: usize) -> Self {
+    fn new(mut header: Header, body: &[u8], attempt: Attempt, filled_in: usize) -> Self {
         header.digest.note(attempt);
-        let mut bytes = Vec::with_capacity(session_core::HEADER_MAX + body.len());
+        let mut bytes = Vec::with_capacity(HEADER_MAX + body.len());
         header.encode(&mut bytes);
         bytes.extend_from_slice(body);
-        Self { bytes, rest }
+        Self { bytes, filled_in }
     }
 }
 
@@ -55,31 +56,29 @@ pub(crate) fn flight(
     stage: impl FnOnce() -> String,
 ) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(2);
-    let mut args = args.to_vec();
-    if record.bytes.len() <= STAGE_ABOVE {
-        args.extend([&record.bytes[..REVISION_AT], &record.bytes[record.rest..]]);
-        script.call(&mut pipeline, keys, &args);
+    let Encoded { bytes, filled_in } = record;
+    if bytes.len() <= STAGE_ABOVE {
+        script.call(
+            &mut pipeline,
+            keys,
+            &[args, &[&bytes[*filled_in..]]].concat(),
+        );
         return pipeline;
     }
-    let (stage, length) = (stage(), record.bytes.len().to_string());
+    let (stage, length) = (stage(), bytes.len().to_string());
     pipeline
         .cmd("SET")
         .arg(&stage)
-        .arg(&record.bytes)
+        .arg(bytes)
         .arg("PX")
         .arg(STAGE_TTL_MS);
-    let keys: Vec<&str> = keys.iter().copied().chain([&*stage]).collect();
-    args.push(length.as_bytes());
-    script.call(&mut pipeline, &keys, &args);
+    let (head, keys) = (&bytes[*filled_in..HEADER_MAX], [keys, &[&*stage]].concat());
+    script.call(
+        &mut pipeline,
+        &keys,
+        &[args, &[head, length.as_bytes()]].concat(),
+    );
     pipeline
-}
-
-/// The timeouts of a record as arguments: idle timeout, absolute end.
-pub(crate) fn lifetime(header: &Header) -> [String; 2] {
-    [
-        millis(header.idle_timeout).to_string(),
-        header.absolute_end.as_millis().to_string(),
-    ]
 }
 
 /// All keys of a session, in the order that scripts want them.

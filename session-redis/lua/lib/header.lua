@@ -7,7 +7,7 @@ local function header(key)
     error(bytes.err)
   end
   if bytes == '' then return nil, -1 end
-  if #bytes < 70 or string.sub(bytes, 1, 3) ~= 'LK\1' then return nil, -6 end
+  if #bytes < 70 or string.sub(bytes, 25, 27) ~= 'LK\1' then return nil, -6 end
   local attempts = string.byte(bytes, 70)
   if attempts > 8 or #bytes < 70 + 12 * attempts then return nil, -6 end
   return bytes

@@ -80,14 +80,14 @@ async fn corrupt_foreign_and_newer_records_are_refused_and_left_alone() -> TestR
         .await?
         .ok_or("no record")?;
     let mut newer = good.clone();
-    newer[2] = 9;
+    newer[26] = 9;
     let mut kind = good.clone();
-    kind[3] = b'?';
+    kind[27] = b'?';
     let mut attempts = good.clone();
     attempts[69] = 255;
     for (bytes, expected) in [
         (b"{\"user\": 1}".to_vec(), BadRecord::Foreign),
-        (b"LK".to_vec(), BadRecord::CutOff),
+        (good[..26].to_vec(), BadRecord::CutOff),
         (good[..60].to_vec(), BadRecord::CutOff),
         (newer, BadRecord::Newer { version: 9 }),
         (attempts, BadRecord::CutOff),

@@ -3,31 +3,52 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 fn scripts() -> Vec<(String, String)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("lua");
     let mut scripts = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder()).expect("the folder is there") {
+        let path = entry.expect("it can be listed").path();
         if path.extension().is_some_and(|extension| extension == "lua") {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            scripts.push((name, fs::read_to_string(&path).unwrap()));
+            let name = path
+                .file_stem()
+                .expect("a script has a name")
+                .to_string_lossy()
+                .into_owned();
+            scripts.push((name, fs::read_to_string(&path).expect("it can be read")));
         }
     }
     assert!(scripts.len() >= 9);
     scripts
 }
 
-/// Header comment and code.
+/// Header comment, and code with what it includes.
 fn parts(text: &str) -> (String, String) {
     let (header, code): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.starts_with("--"));
-    (header.join("\n"), code.join("\n"))
+    let included = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("-- include "));
+    let libraries = included.map(|name| {
+        let path = folder().join("lib").join(name).with_extension("lua");
+        fs::read_to_string(path).expect("what is included is there")
+    });
+    let declared = header
+        .into_iter()
+        .filter(|line| !line.contains(", not used:"));
+    let declared: Vec<&str> = declared.collect();
+    (
+        declared.join("\n"),
+        code.join("\n") + &libraries.collect::<String>(),
+    )
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("lua")
 }
 
 fn indices(text: &str, name: &str) -> BTreeSet<u32> {
     let pattern = format!("{name}[");
     let numbers = text.split(&pattern).skip(1);
     numbers
-        .map(|rest| rest.split(']').next().unwrap().parse().unwrap())
+        .filter_map(|rest| rest.split(']').next()?.parse().ok())
         .collect()
 }
 

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use session_core::{
-    AcquireError, BadRecord, CommitId, Creation, DestroyError, Digest, Header, PrimaryStore as _,
-    Promise, ReadError, RecordKind, Revision, SessionHandle, SessionId, StoreTime, Timeouts,
-    TouchAfter, WithError,
+    AcquireError, BadRecord, CommitId, Creation, DestroyError, Digest, Header, IDENTITY,
+    PrimaryStore as _, Promise, ReadError, RecordKind, Revision, SessionHandle, SessionId,
+    StoreTime, Timeouts, TouchAfter, WithError,
 };
 
 use super::*;
@@ -179,12 +179,14 @@ pub async fn a_damaged_body_is_an_error_and_is_left_as_it_is<F: PrimaryFixture>(
 /// Clause 11: what is no record of ours is an error that names no secret, and is left as it is.
 pub async fn a_foreign_record_is_an_error_and_is_left_as_it_is<F: PrimaryFixture>(fixture: &F) {
     let (store, sessions) = (fixture.store(), sessions(fixture));
-    let mut newer = Vec::new();
-    new_header().encode(&mut newer);
-    newer[2] = 99;
+    let mut header = Vec::new();
+    new_header().encode(&mut header);
+    let mut newer = header.clone();
+    // Magic, version, kind.
+    newer[IDENTITY.start + 2] = 99;
     for (bytes, fault) in [
         (&b"{\"user\":1}"[..], BadRecord::Foreign),
-        (&b"LK"[..], BadRecord::CutOff),
+        (&header[..IDENTITY.end], BadRecord::CutOff),
         (&newer, BadRecord::Newer { version: 99 }),
     ] {
         let id = SessionId::random();
@@ -216,8 +218,6 @@ pub async fn a_foreign_record_is_an_error_and_is_left_as_it_is<F: PrimaryFixture
 
 /// The header of a session that is not stored yet.
 pub(crate) fn new_header() -> Header {
-    let id = CommitId::random().to_bytes();
-    let handle = std::array::from_fn(|at| id[at % id.len()]);
     Header {
         kind: RecordKind::Live,
         commit_id: CommitId::random(),
@@ -225,7 +225,7 @@ pub(crate) fn new_header() -> Header {
         created: StoreTime::default(),
         absolute_end: StoreTime::default(),
         idle_timeout: Duration::ZERO,
-        handle: SessionHandle::from_bytes(handle),
+        handle: SessionHandle::random(),
         user_tag: 0,
         flags: 0,
         digest: Digest::default(),
