@@ -107,8 +107,8 @@ pub use session_core as core;
 pub use session_core::blocking;
 pub use session_core::{
     AcquireError, CommitError, CommitReport, ConfigError, DestroyError, Error, Fault,
-    InvalidSessionId, Key, LockBuilder, MemoryStore, ReadError, ReadSession, Remaining, Result,
-    SessionData, SessionGuard, SessionHandle, SessionId, Sessions, SessionsBuilder,
+    InvalidSessionId, Key, LockBuilder, LossCause, MemoryStore, ReadError, ReadSession, Remaining,
+    Result, SessionData, SessionGuard, SessionHandle, SessionId, Sessions, SessionsBuilder,
     ShutdownTimedOut, Snapshot, StoreError, Timeouts, Unlocked, UnlockedSession, ValueError,
     WithError,
 };

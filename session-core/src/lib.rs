@@ -36,6 +36,7 @@ pub use record::{
     ATTEMPT_LEN, Attempt, BadRecord, BodyFault, CommitId, Digest, FILLED_AT_CREATION, HEADER_MAX,
     Header, IDENTITY, RecordError, RecordKind, Revision, StoreTime, identity,
 };
+pub use session_lock::LossCause;
 pub use sessions::{BoxedBody, LockBuilder, Sessions, SessionsBuilder, ShutdownTimedOut};
 pub use snapshot::{ReadSession, Snapshot};
 pub use store::{

@@ -62,6 +62,6 @@ local attempt = noted(head, string.sub(ARGV[3], 71, 82))
 if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
 if string.sub(head, 28, 28) ~= 'L' then return refuse(-2, forgotten) end
-if string.sub(head, 25, 36) ~= ARGV[2] then return refuse(-4, forgotten) end
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return refuse(-3, forgotten) end
+if string.sub(head, 25, 36) ~= ARGV[2] then return refuse(-4, forgotten) end
 return refuse(-8, forgotten)
