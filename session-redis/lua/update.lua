@@ -13,27 +13,11 @@
 --          stored
 -- include now
 
+local new, length = ARGV[2], ARGV[3]
 local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
 if type(found) == 'string' and string.sub(found, 25) == ARGV[1] and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
-  local absolute_end_ms, idle_ms = struct.unpack('>I8', ARGV[2], 17), struct.unpack('>I8', ARGV[2], 37)
-  local ttl_ms = math.min(idle_ms, absolute_end_ms - now_ms)
-  local staged = not KEYS[4] or redis.call('STRLEN', KEYS[4]) == tonumber(ARGV[3])
-  if ttl_ms > 0 and staged then
-    local record, revision, standing = ARGV[2], (struct.unpack('>I8', ARGV[2])), (struct.unpack('>I8', found))
-    if revision <= standing then
-      revision = math.max(standing + 1, now_ms)
-      record = struct.pack('>I8', revision) .. string.sub(record, 9)
-      if KEYS[4] then redis.call('SETRANGE', KEYS[4], 0, string.sub(record, 1, 8)) end
-    end
-    if KEYS[4] then
-      redis.call('PEXPIRE', KEYS[4], ttl_ms)
-      redis.call('RENAME', KEYS[4], KEYS[1])
-    else
-      redis.call('SET', KEYS[1], record, 'PX', ttl_ms)
-    end
-    return {1, now_ms, revision}
-  end
-  if ttl_ms <= 0 then redis.call('DEL', KEYS[1]) end
+  -- include replace
+  if revision then return {1, now_ms, revision} end
 end
 
 -- Refused. First of all: was this very attempt stored before?
@@ -49,7 +33,7 @@ if not head then
   if fault == -1 and type(found) == 'string' and found ~= '' then return refuse(-7, 0) end
   return refuse(fault, fault == -1 and 1 or 0)
 end
-local attempt = noted(head, string.sub(ARGV[2], 71, 82))
+local attempt = noted(head, string.sub(new, 71, 82))
 if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
 if string.sub(head, 28, 28) ~= 'L' then return refuse(-2, forgotten) end

@@ -32,10 +32,11 @@ macro_rules! script {
 
 /// What scripts have in common, put in where a line says `-- include NAME`: after the quick way through the script,
 /// if it is not needed there.
-const LIBRARIES: [(&str, &str); 5] = [
+const LIBRARIES: [(&str, &str); 6] = [
     ("now", include_str!("../lua/lib/now.lua")),
     ("header", include_str!("../lua/lib/header.lua")),
     ("digest", include_str!("../lua/lib/digest.lua")),
+    ("replace", include_str!("../lua/lib/replace.lua")),
     ("touch", include_str!("../lua/lib/touch.lua")),
     ("wake", include_str!("../lua/lib/wake.lua")),
 ];
