@@ -49,6 +49,7 @@ let sessions = Sessions::builder(store)
 //! - A [`SessionGuard`] is one session, locked. It commits, or is dropped and changes nothing.
 //! - A [`Snapshot`] is one session as it was when it was read.
 //! - [`SessionData`] is what both hold: values by key, each encoded on its own. A [`Key`] ties a name to a type.
+//! - A [`Codec`] is how values are written: MessagePack, or JSON for services in other languages.
 //! - A *store* keeps sessions: [`MemoryStore`] in this process, `RedisStore` on a server (feature `redis`). For stores
 //!   of your own, [`core::PrimaryStore`] says what they must promise.
 //! - A *lease* is the right to a lock for a limited time, renewed while the guard lives.
@@ -73,6 +74,7 @@ let sessions = Sessions::builder(store)
 //! - Idle and absolute timeout are kept, by the store's clock.
 //! - Waiting is bounded: by the wait timeout and by the number of waiters.
 //! - Neither logs nor errors nor `Debug` show a session ID or contents.
+//! - With keys (feature `seal`), values leave the process only sealed, and a seal that is broken is an error.
 //!
 //! Which of them a store keeps is told by its [`core::Capabilities`].
 //!
@@ -97,23 +99,34 @@ let sessions = Sessions::builder(store)
 //! | Feature | Default | What it adds |
 //! |---|---|---|
 //! | `redis` | yes | `RedisStore`: the primary store on one Redis or Valkey, 6.2 or newer |
+//! | `lock` | | `lock`: locks of their own, for any resource, over one or several Redis or Valkey servers |
 //! | `tls` | | `rediss://` |
 //! | `deadpool` | | `RedisStore::from_pool` for a `deadpool-redis` pool |
 //! | `blocking` | | `blocking::Sessions`, for threads without an async runtime |
+//! | `seal` | | `SealingKeys`: records sealed at rest |
+//! | `sanic` | | `SanicStore`: sessions shared with Python services that use sanic-cookies |
 //! | `full` | | everything |
 
 pub use session_core as core;
 #[cfg(feature = "blocking")]
 pub use session_core::blocking;
 pub use session_core::{
-    AcquireError, CommitError, CommitReport, ConfigError, DestroyError, Error, Fault,
-    InvalidSessionId, Key, LockBuilder, LossCause, MemoryStore, ReadError, ReadSession, Remaining,
-    Result, SessionData, SessionGuard, SessionHandle, SessionId, Sessions, SessionsBuilder,
-    ShutdownTimedOut, Snapshot, StoreError, Timeouts, Unlocked, UnlockedSession, ValueError,
-    WithError,
+    AcquireError, Codec, CommitError, CommitReport, ConfigError, DestroyError, Error, Event, Fault,
+    InvalidSessionId, InvalidUserId, Key, LabelsTooLong, ListedSession, LockBuilder, Login,
+    LoginError, LoginTicket, LossCause, MemoryStore, Observer, ReadError, ReadSession, Remaining,
+    Result, Revocation, SessionData, SessionGuard, SessionHandle, SessionId, Sessions,
+    SessionsBuilder, ShutdownTimedOut, Snapshot, StoreError, StoreTime, Timeouts, Unlocked,
+    UnlockedSession, UserId, UserSessions, ValueError, WhenFull, WithError,
 };
+#[cfg(feature = "seal")]
+pub use session_core::{SealingCipher, SealingKey, SealingKeys};
+#[cfg(feature = "lock")]
+#[doc(alias = "redlock")]
+pub use session_lock as lock;
 #[cfg(feature = "redis")]
 pub use session_redis::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "sanic")]
+pub use session_redis::{SanicStore, SanicStoreBuilder};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [Record::USUAL, Record::LARGE])]
     pub(crate) bytes: Vec<Record>,
 
-    /// On how many threads they work [default: one for each CPU]
+    /// On how many threads they work [default: one CPU is left to the server]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
@@ -59,7 +59,8 @@ impl Args {
     }
 
     pub(crate) fn threads(&self) -> usize {
-        self.threads.map_or_else(cpus, usize::from)
+        self.threads
+            .map_or_else(|| cpus().saturating_sub(1).max(1), usize::from)
     }
 
     const fn is_short(&self) -> bool {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use latchkey::Sessions;
-use latchkey_benches::{Action, Load, Plain, Record, RedisServer, Result, Subject, Until};
+use latchkey_benches::{Action, Cost, Load, Plain, Record, RedisServer, Result, Subject, Until};
 
 /// What is measured on, and for how long.
 pub(crate) struct Bench {
@@ -9,14 +9,6 @@ pub(crate) struct Bench {
     sessions: Sessions,
     plain: Plain,
     slice: Duration,
-}
-
-/// What one action cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    pub(crate) per_second: f64,
-    pub(crate) server_us: f64,
-    pub(crate) client_us: f64,
 }
 
 /// Latchkey and plain commands, one after the other.
@@ -77,12 +69,7 @@ impl Bench {
         let usage = self.server.usage().await?.since(before);
         load.check().await?;
 
-        let actions = outcome.actions as f64;
-        Ok(Cost {
-            per_second: actions / outcome.elapsed.as_secs_f64(),
-            server_us: usage.server.as_secs_f64() * 1e6 / actions,
-            client_us: usage.client.as_secs_f64() * 1e6 / actions,
-        })
+        Ok(Cost::of(outcome, usage))
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {

@@ -1,10 +1,10 @@
 use std::fmt;
 
-use latchkey_benches::{Action, Result, Spread};
+use latchkey_benches::{Action, Cost, Result, Spread};
 
 use crate::{
     args::Args,
-    measure::{Bench, Cost, Pair, Setting},
+    measure::{Bench, Pair, Setting},
 };
 
 /// All that is compared, and what was measured of it.

@@ -1,5 +1,6 @@
 //! What the benchmarks share.
 
+mod cost; // what one action cost
 mod load; // tasks that do one thing over and over, and check what comes of it
 mod plain; // GET and SET without any session
 mod record; // what is stored
@@ -8,7 +9,11 @@ mod session; // sessions in any store
 mod spread; // median and ends
 mod stopwatch; // wall and CPU time
 mod subject; // what all that is measured can do
+mod tasks; // several at the same time
 
+pub mod locks;
+
+pub use cost::Cost;
 pub use load::{Load, Outcome, Until};
 pub use plain::Plain;
 pub use record::Record;

@@ -1,8 +1,6 @@
 use std::{future::Future, mem, time::Duration};
 
-use tokio::task::JoinSet;
-
-use crate::{Action, Record, Result, Stopwatch, Subject};
+use crate::{Action, Record, Result, Stopwatch, Subject, tasks};
 
 /// Tasks that work at the same time, each on a record of its own.
 #[derive(Debug)]
@@ -98,13 +96,10 @@ impl<S: Subject> Load<S> {
     where
         F: Future<Output = Result<Worker<S::Name>>> + Send + 'static,
     {
-        let mut tasks = JoinSet::new();
-        for worker in self.workers.drain(..) {
-            tasks.spawn(work(self.subject.clone(), worker));
-        }
-        while let Some(worker) = tasks.join_next().await {
-            self.workers.push(worker??);
-        }
+        let workers = mem::take(&mut self.workers).into_iter();
+        let works = workers.map(|worker| work(self.subject.clone(), worker));
+        let works = works.collect();
+        self.workers = tasks::all(works).await?;
         Ok(())
     }
 }

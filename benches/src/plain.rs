@@ -33,6 +33,16 @@ impl Plain {
         Ok(record.ok_or("the record is gone")?)
     }
 
+    /// Stores so many bytes that end in an hour.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn set_for_an_hour(&self, key: &str, bytes: usize) -> Result<()> {
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(vec![b'x'; bytes]).arg("PX").arg(3_600_000);
+        Ok(set.query_async(&mut self.connection.clone()).await?)
+    }
+
     async fn set(&self, key: &str, record: &[u8]) -> Result<()> {
         Ok(self.connection.clone().set(key, record).await?)
     }

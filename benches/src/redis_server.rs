@@ -49,6 +49,18 @@ impl RedisServer {
         })
     }
 
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether there is a key of this name.
+    pub(crate) async fn has(&self, key: &str) -> Result<bool> {
+        let mut exists = redis::cmd("EXISTS");
+        exists.arg(key);
+        Ok(exists.query_async(&mut self.control.clone()).await?)
+    }
+
     /// Sessions on a connection of their own.
     ///
     /// # Errors
@@ -93,6 +105,24 @@ impl RedisServer {
             }
             cursor = next;
         }
+    }
+
+    /// Deletes all that is there.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn clear_all(&self) -> Result<()> {
+        let mut flush = redis::cmd("FLUSHALL");
+        flush.arg("SYNC");
+        Ok(flush.query_async(&mut self.control.clone()).await?)
+    }
+
+    /// The bytes that its memory's users have asked for.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or does not say.
+    pub async fn used_memory(&self) -> Result<u64> {
+        Ok(field(&self.info("memory").await?, "used_memory")?.parse()?)
     }
 
     /// The CPU time used until now.

@@ -206,8 +206,8 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
         self.commit(granted.lease, write).await
     }
 
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
-        self.records.destroy(key).await
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
+        self.records.destroy(key).await.map(|()| None)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
-use session_lock::LossCause;
+use session_lock::{Fault, LossCause};
 
 use crate::{RecordError, data::ValueError, lifetime::ConfigError};
 
@@ -15,30 +15,6 @@ pub struct StoreError {
     node: Cow<'static, str>,
     fault: Fault,
     source: Option<Source>,
-}
-
-/// What a store found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// No connection could be made, or it broke.
-    Unreachable,
-    /// No answer within the time limit.
-    TimedOut(Duration),
-    /// The server is reading its data from disk.
-    Loading,
-    /// The keys of the session are moving to another server.
-    Migrating,
-    /// The server is a replica or has been told to refuse writes.
-    ReadOnly,
-    /// The server has no memory or disk left for the write.
-    Full,
-    /// User name, password or permissions are wrong.
-    Denied,
-    /// The server, its version or its settings do not fit; the text says what and what to do.
-    Unsuitable(String),
-    /// The server answered something unexpected.
-    Protocol,
 }
 
 impl StoreError {
@@ -71,14 +47,7 @@ impl StoreError {
 
     /// Whether trying again can succeed without anybody changing the set-up.
     pub const fn is_retryable(&self) -> bool {
-        matches!(
-            self.fault,
-            Fault::Unreachable
-                | Fault::TimedOut(_)
-                | Fault::Loading
-                | Fault::Migrating
-                | Fault::Full
-        )
+        self.fault.is_retryable()
     }
 }
 
@@ -89,28 +58,6 @@ impl fmt::Display for StoreError {
             "could not {} on {}: {}",
             self.action, self.node, self.fault
         )
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable => {
-                f.write_str("no connection; check that the server runs and the address is right")
-            }
-            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
-            Self::Loading => f.write_str("the server is still loading its data; try again"),
-            Self::Migrating => f.write_str("the session is moving to another server; try again"),
-            Self::ReadOnly => {
-                f.write_str("the server refuses writes; connect to the primary, not to a replica")
-            }
-            Self::Full => {
-                f.write_str("the server has no room for the write; give it more memory or disk")
-            }
-            Self::Denied => f.write_str("access denied; check user name, password and permissions"),
-            Self::Unsuitable(what) => f.write_str(what),
-            Self::Protocol => f.write_str("the answer was not understood"),
-        }
     }
 }
 
@@ -144,6 +91,9 @@ pub enum AcquireError {
     /// This task holds the session already; waiting for itself would never end.
     #[error("this task holds the session already")]
     AlreadyHeld,
+    /// The session has a new ID: the answer to the request that changed it brought the new cookie. Try again with that.
+    #[error("the session has a new ID; try again with the new cookie")]
+    Rotated,
     /// The stored record cannot be used.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -159,7 +109,7 @@ impl AcquireError {
     /// Whether waiting and trying again can succeed without any change by the caller.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Held { .. } | Self::Busy { .. } => true,
+            Self::Held { .. } | Self::Busy { .. } | Self::Rotated => true,
             Self::Store(error) => error.is_retryable(),
             _ => false,
         }
@@ -222,6 +172,21 @@ pub enum CommitError {
     /// The session is locked, and this write does not hold the lock.
     #[error("the session is locked by a holder")]
     LockHeld,
+    /// The session has a new ID: the answer to the request that changed it brought the new cookie. Try again with that.
+    #[error("the session has a new ID; try again with the new cookie")]
+    Rotated,
+    /// All sessions of the user were revoked since the login began. Begin the login again, with the credentials.
+    #[error("the user's sessions were revoked since this login began")]
+    Superseded,
+    /// The user is disabled.
+    #[error("the user is disabled")]
+    UserDisabled,
+    /// The user has as many sessions as allowed.
+    #[error("the user has {limit} sessions already")]
+    TooManySessions {
+        /// How many are allowed.
+        limit: u32,
+    },
     /// The record would be larger than allowed.
     #[error("the record has {size} bytes, allowed are {limit}")]
     TooLarge {
@@ -253,7 +218,7 @@ impl CommitError {
     /// Whether loading the session again and repeating the change can succeed without any change by the caller.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::LeaseLost { .. } | Self::Conflict | Self::LockHeld => true,
+            Self::LeaseLost { .. } | Self::Conflict | Self::LockHeld | Self::Rotated => true,
             Self::Store(error) => error.is_retryable(),
             _ => false,
         }
@@ -270,6 +235,33 @@ pub enum DestroyError {
     /// The store failed; the session may live on. Ending it again is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A login could not begin, or could not be bound to a session. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The user ID is empty or too long.
+    #[error(transparent)]
+    InvalidUserId(#[from] crate::InvalidUserId),
+    /// What is to be known of the user cannot be stored.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// The labels are too long.
+    #[error(transparent)]
+    Labels(#[from] crate::LabelsTooLong),
+    /// The ticket was given out for the login of another user.
+    #[error("the ticket belongs to the login of another user")]
+    OtherUsersTicket,
+    /// The user is disabled.
+    #[error("the user is disabled")]
+    Disabled,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// [`Sessions::shutdown`](crate::Sessions::shutdown) was called.
+    #[error("the session store is shut down")]
+    ShutDown,
 }
 
 /// A scoped use of a session failed: at its beginning, in its body, or at its end.
@@ -318,6 +310,12 @@ pub enum Error {
     /// See [`InvalidSessionId`](crate::InvalidSessionId).
     #[error(transparent)]
     InvalidSessionId(#[from] crate::InvalidSessionId),
+    /// See [`InvalidUserId`](crate::InvalidUserId).
+    #[error(transparent)]
+    InvalidUserId(#[from] crate::InvalidUserId),
+    /// See [`LoginError`].
+    #[error("could not log in")]
+    Login(#[from] LoginError),
 }
 
 impl From<WithError<Self>> for Error {

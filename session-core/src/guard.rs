@@ -3,14 +3,19 @@ use std::{
     future::Future,
     ops::{Deref, DerefMut},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde::Serialize;
 use session_lock::{Lease, LossCause};
 
 use crate::{
-    CommitError, CommitId, Creation, Header, ReadSession, Remaining, Revision, SessionData,
-    SessionHandle, SessionId, SessionKey, Timeouts, Write,
+    CommitError, CommitId, ConfigError, Creation, Event, Header, InvalidUserId, Leaves, Login,
+    LoginError, Pointer, ReadSession, RecordKind, Remaining, Revision, Rotation, SessionData,
+    SessionHandle, SessionId, SessionKey, StoreTime, Timeouts, UserEntry, UserId, Write,
+    data::own,
+    former_ids::FormerIds,
+    lifetime::Lifetime,
     sessions::Inner,
     snapshot::{Life, Loaded},
 };
@@ -28,10 +33,30 @@ pub struct SessionGuard {
     header: Header,
     data: SessionData,
     life: Life,
-    timeouts: Option<Timeouts>,
-    destroy: bool,
+    lifetime: Option<Lifetime>,
+    mark: Mark,
+    /// Whether its record is to be sealed anew, or to be written in another codec.
+    outdated: bool,
+    /// Whether a flag of its header was changed.
+    reflagged: bool,
     /// `None`: the session is new; nobody else can know its ID, so there is nothing to lock.
     lease: Option<Lease<SessionKey>>,
+}
+
+/// What the commit is to do beside writing the values.
+enum Mark {
+    Nothing,
+    /// End the session.
+    End {
+        /// Because its user wants to.
+        logout: bool,
+    },
+    /// Give it another ID.
+    Move {
+        /// The new one; of a new session, the one that it has.
+        to: SessionId,
+        login: Option<Box<UserEntry>>,
+    },
 }
 
 impl SessionGuard {
@@ -41,50 +66,192 @@ impl SessionGuard {
         lease: Lease<SessionKey>,
         loaded: Loaded,
     ) -> Self {
-        let Loaded { header, data, life } = loaded;
+        let Loaded {
+            header,
+            data,
+            life,
+            outdated,
+            ..
+        } = loaded;
         Self {
             inner,
             id,
             header,
             data,
             life,
-            timeouts: None,
-            destroy: false,
+            lifetime: None,
+            mark: Mark::Nothing,
+            outdated,
+            reflagged: false,
             lease: Some(lease),
         }
     }
 
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
         let timeouts = inner.settings.timeouts;
-        let data = SessionData::new(inner.settings.max_record);
-        let life = Life::unborn(timeouts, &inner.clock);
+        let data = SessionData::new(inner.seal.codec(), inner.settings.max_record);
+        let life = Life::unborn(timeouts, &inner.clock, inner.store.time());
         let header = Header::new(CommitId::random());
-        let id = SessionId::random();
+        let id = inner.store.new_id();
         Self {
             inner,
             id,
             header,
             data,
             life,
-            timeouts: None,
-            destroy: false,
+            lifetime: None,
+            mark: Mark::Nothing,
+            outdated: false,
+            reflagged: false,
             lease: None,
         }
     }
 
     /// Gives the session other timeouts than the store's, from the commit on. The absolute one counts from when the
     /// session was first stored.
+    ///
+    /// They are kept in the record: a session that is to be remembered for longer than others stays so.
+    #[doc(alias = "remember_me")]
     pub const fn set_timeouts(&mut self, timeouts: Timeouts) {
-        self.timeouts = Some(timeouts);
+        self.lifetime = Some(Lifetime::Timeouts(timeouts));
+    }
+
+    /// Ends the session that long after now, from the commit on, whatever happens; the idle timeout stays.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when that is less than a millisecond or more than ten years.
+    pub fn expire_after(&mut self, span: Duration) -> Result<(), ConfigError> {
+        Timeouts::new(span, span)?;
+        self.lifetime = Some(Lifetime::Until(self.life.now().after(span)));
+        Ok(())
+    }
+
+    /// Ends the session at that time by the store's clock, from the commit on, whatever happens; the idle timeout stays.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when that is over, or more than ten years away. The session is as it was.
+    pub fn expire_at(&mut self, time: SystemTime) -> Result<(), ConfigError> {
+        let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let end = StoreTime::default().after(since_1970);
+        self.expire_after(end.saturating_since(self.life.now()))?;
+        self.lifetime = Some(Lifetime::Until(end));
+        Ok(())
+    }
+
+    /// Whether the session is to outlive the browser's: a web layer then gives its cookie an age. Default: it ends with
+    /// the browser, or by its timeouts.
+    pub const fn set_persistent(&mut self, persistent: bool) {
+        if self.header.is_persistent() != persistent {
+            self.header.set_persistent(persistent);
+            self.reflagged = true;
+        }
+    }
+
+    /// Whether the session is to outlive the browser's.
+    pub const fn is_persistent(&self) -> bool {
+        self.header.is_persistent()
     }
 
     /// Marks the session to be ended by the commit. Discarding the guard keeps it.
-    pub const fn destroy(&mut self) {
-        self.destroy = true;
+    pub fn destroy(&mut self) {
+        self.mark = Mark::End { logout: false };
+    }
+
+    /// Gives the session a new ID, from the commit on, and returns it: for the cookie, if the commit succeeds.
+    ///
+    /// For the time of the grace, readers with the old ID see the session still; whoever wants to lock or write it with
+    /// that is told [`AcquireError::Rotated`](crate::AcquireError::Rotated). That goes for the last eight IDs; a still
+    /// earlier one is nothing at once. Marked twice, it is one change. A session that is marked to be ended stays so, and
+    /// its new ID names nothing.
+    /// Source: ASVS 5.0, 7.2.4.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes.
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "rotate")]
+    pub fn regenerate(&mut self) -> SessionId {
+        if let Mark::Move { to, .. } = &self.mark {
+            return to.clone();
+        }
+        let to = self.inner.store.new_id_in(self.id.key().bucket());
+        if matches!(self.mark, Mark::End { .. }) {
+            return to;
+        }
+        self.move_to(to, None)
+    }
+
+    /// [`regenerate`](Self::regenerate), if the session has had its ID for longer than
+    /// [`regenerate_every`](crate::SessionsBuilder::regenerate_every) says.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes.
+    pub fn regenerate_if_due(&mut self) -> Option<SessionId> {
+        let every = self.inner.settings.regenerate_every?;
+        let since = self.has_id_since();
+        let goes_on = !self.is_new() && !matches!(self.mark, Mark::End { .. });
+        let is_due = goes_on && self.life.now().saturating_since(since) >= every;
+        is_due.then(|| self.regenerate())
+    }
+
+    /// Binds the session to a user, from the commit on, and gives it a new ID, which is returned: for the cookie, if the
+    /// commit succeeds. `user` is what handlers find under [`user`](SessionData::user).
+    ///
+    /// The values stay; the session's life begins anew. Whoever knows only the old ID sees what the session was before,
+    /// for the time of the grace, and never anything of the new one; if it had a user, the old ID is nothing at once.
+    /// Log in again to change the user or to confirm who it is. Source: ASVS 5.0, 7.2.4.
+    ///
+    /// The commit can fail with [`CommitError::Superseded`], [`CommitError::UserDisabled`] and
+    /// [`CommitError::TooManySessions`].
+    ///
+    /// # Errors
+    /// [`LoginError`] when the ID is empty or too long, or `user` cannot be stored. The session is as it was.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes.
+    pub fn login<I, U>(&mut self, user_id: I, user: &U) -> Result<SessionId, LoginError>
+    where
+        I: TryInto<UserId>,
+        InvalidUserId: From<I::Error>,
+        U: Serialize,
+    {
+        self.login_with(Login::new(user_id)?, user)
+    }
+
+    /// [`login`](Self::login) with more to it: a ticket, labels, a credential.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login).
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes.
+    pub fn login_with<U: Serialize>(
+        &mut self,
+        login: Login,
+        user: &U,
+    ) -> Result<SessionId, LoginError> {
+        let user_key = self.inner.id_hash.user(&login.user);
+        if login.ticket.is_some_and(|ticket| ticket.user != user_key) {
+            return Err(LoginError::OtherUsersTicket);
+        }
+        let mut data = self.data.clone();
+        data.set_own(own::USER_ID, &login.user.as_str())?;
+        data.set_own(own::USER, user)?;
+        data.remove_own(own::ROTATED);
+        data.remove_own(own::EARLIER);
+        self.data = data;
+        let entry = login.into_entry(user_key, self.inner.settings.user_limit);
+        let to = self.inner.store.new_id_in(entry.user.bucket());
+        Ok(self.move_to(to, Some(Box::new(entry))))
+    }
+
+    /// Marks the session to be ended by the commit, with everything in it. Discarding the guard keeps it.
+    pub fn logout(&mut self) {
+        self.mark = Mark::End { logout: true };
     }
 
     /// Writes the changes to the store and gives the lease back, in one step. Without changes it only gives the
-    /// lease back and counts as a use of the session. A new session without values is not stored.
+    /// lease back and counts as a use of the session, unless the record is to be sealed anew or in another codec than the
+    /// one that was chosen. A new session without values is not stored.
     ///
     /// # Errors
     /// [`CommitError`]; except for [`CommitError::Unknown`], nothing was written then.
@@ -94,10 +261,14 @@ impl SessionGuard {
     /// acting on it. The lease is given back in any case.
     #[doc(alias = "save")]
     pub async fn commit(mut self) -> Result<CommitReport, CommitError> {
-        match self.lease.take() {
+        let committed = match self.lease.take() {
             None => self.create().await,
             Some(lease) => self.write(lease).await,
+        };
+        if let Err(error) = &committed {
+            self.tell_failure(error);
         }
+        committed
     }
 
     /// Gives the lease back without writing, and waits until it is back. Counts as a use of the session.
@@ -125,6 +296,11 @@ impl SessionGuard {
         self.header.handle
     }
 
+    /// When the session was first stored, or its user logged in, by the store's clock. Zero for a new one.
+    pub const fn created(&self) -> StoreTime {
+        self.header.created
+    }
+
     /// Whether the session has never been stored.
     pub const fn is_new(&self) -> bool {
         self.lease.is_none()
@@ -132,7 +308,11 @@ impl SessionGuard {
 
     /// Whether the commit would write something.
     pub const fn is_modified(&self) -> bool {
-        self.data.is_modified() || self.timeouts.is_some() || self.destroy
+        self.data.is_modified()
+            || self.lifetime.is_some()
+            || self.reflagged
+            || !matches!(self.mark, Mark::Nothing)
+            || self.outdated
     }
 
     /// How long the session has left, by the store's time, if it is not used further. Holding the guard counts as use.
@@ -158,51 +338,258 @@ impl SessionGuard {
         }
     }
 
-    async fn create(self) -> Result<CommitReport, CommitError> {
-        self.inner.check_open(CommitError::ShutDown)?;
-        if self.destroy || self.data.is_empty() {
-            return Ok(CommitReport::nothing());
+    /// Marks the session to go on under another ID. A new one has it at once.
+    fn move_to(&mut self, to: SessionId, login: Option<Box<UserEntry>>) -> SessionId {
+        if self.is_new() {
+            self.id = to.clone();
         }
-        let creation = Creation {
-            header: self.header,
-            body: self.data.encode(),
-            timeouts: self.timeouts.unwrap_or(self.inner.settings.timeouts),
+        self.mark = Mark::Move {
+            to: to.clone(),
+            login,
         };
-        let committed = self.inner.store.create(self.id.key(), creation).await?;
+        to
+    }
+
+    /// The timeouts of a session whose life begins with this commit.
+    fn timeouts_from_now(&self) -> Timeouts {
+        let usual = self.inner.settings.timeouts;
+        match self.lifetime {
+            None => usual,
+            Some(Lifetime::Timeouts(timeouts)) => timeouts,
+            Some(Lifetime::Until(end)) => usual.until(end.saturating_since(self.life.now())),
+        }
+    }
+
+    fn has_id_since(&self) -> StoreTime {
+        let rotated = self.data.own(own::ROTATED).ok().flatten();
+        rotated.map_or(self.header.created, StoreTime::from_millis)
+    }
+
+    async fn create(&mut self) -> Result<CommitReport, CommitError> {
+        self.inner.check_open(CommitError::ShutDown)?;
+        let login = match std::mem::replace(&mut self.mark, Mark::Nothing) {
+            Mark::End { .. } => return Ok(CommitReport::nothing()),
+            Mark::Move {
+                login: Some(login), ..
+            } => {
+                self.inner.check_users()?;
+                Some(login)
+            }
+            _ if self.data.is_empty() => return Ok(CommitReport::nothing()),
+            _ => None,
+        };
+        let is_login = login.is_some();
+        let timeouts = self.timeouts_from_now();
+        let mut header = self.header.clone().with_timeouts(timeouts);
+        header.user_tag = login.as_ref().map_or(0, |login| login.user.tag());
+        let key = self.key();
+        let (header, body) = self.inner.seal.close(&key, header, &self.data);
+        let creation = Creation {
+            header,
+            body,
+            timeouts,
+            login: login.map(|login| *login),
+        };
+        let committed = self.inner.store.create(&key, creation).await?;
+        self.tell(|session| match session.data.user_id() {
+            Some(user) if is_login => Event::LoggedIn {
+                session: session.handle(),
+                user,
+            },
+            _ => Event::Created {
+                session: session.handle(),
+            },
+        });
         Ok(CommitReport::stored(committed.revision))
     }
 
-    async fn write(self, lease: Lease<SessionKey>) -> Result<CommitReport, CommitError> {
+    async fn write(&mut self, lease: Lease<SessionKey>) -> Result<CommitReport, CommitError> {
         // Only this process knows how long it has held the lease in all; everything else the store checks.
         if lease.loss() == Some(LossCause::HeldTooLong) {
             return Err(CommitError::LeaseLost {
                 cause: LossCause::HeldTooLong,
             });
         }
-        if self.destroy {
-            self.inner.store.end(lease).await?;
-            return Ok(CommitReport::nothing());
+        match std::mem::replace(&mut self.mark, Mark::Nothing) {
+            Mark::End { logout } => self.end(lease, logout).await,
+            Mark::Move { to, login } => self.rotate(lease, to, login).await,
+            Mark::Nothing if self.is_modified() => self.replace(lease).await,
+            Mark::Nothing => {
+                self.inner.store.release(lease).await?;
+                Ok(CommitReport::nothing())
+            }
         }
-        if !self.is_modified() {
-            self.inner.store.release(lease).await?;
-            return Ok(CommitReport::nothing());
-        }
+    }
+
+    async fn end(
+        &self,
+        lease: Lease<SessionKey>,
+        logout: bool,
+    ) -> Result<CommitReport, CommitError> {
+        self.inner.store.end(lease).await?;
+        self.tell(|ended| {
+            let session = ended.handle();
+            if logout {
+                let user = ended.data.user_id();
+                Event::LoggedOut { session, user }
+            } else {
+                Event::Ended { session }
+            }
+        });
+        Ok(CommitReport::nothing())
+    }
+
+    async fn replace(&mut self, lease: Lease<SessionKey>) -> Result<CommitReport, CommitError> {
         let base = self.header.commit_id;
         let header = Header {
             commit_id: CommitId::random(),
+            digest: std::mem::take(&mut self.header.digest),
             ..self.header
         };
-        let header = match self.timeouts {
-            Some(timeouts) => header.with_timeouts(timeouts),
-            None => header,
-        };
-        let write = Write {
-            base,
-            header,
-            body: self.data.encode(),
-        };
+        let header = header.with_lifetime(self.lifetime);
+        let (header, body) = self.inner.seal.close(&self.key(), header, &self.data);
+        let write = Write { base, header, body };
         let committed = self.inner.store.commit(lease, write).await?;
         Ok(CommitReport::stored(committed.revision))
+    }
+
+    async fn rotate(
+        &mut self,
+        lease: Lease<SessionKey>,
+        to: SessionId,
+        login: Option<Box<UserEntry>>,
+    ) -> Result<CommitReport, CommitError> {
+        let is_login = login.is_some();
+        if is_login {
+            self.inner.check_users()?;
+        }
+        let rotation = self.rotation(&to, login);
+        let committed = self.inner.store.rotate(lease, rotation).await?;
+        self.tell(|session| match session.data.user_id() {
+            Some(user) if is_login => Event::LoggedIn {
+                session: session.handle(),
+                user,
+            },
+            _ => Event::Rotated {
+                session: session.handle(),
+            },
+        });
+        Ok(CommitReport {
+            id: Some(to),
+            ..CommitReport::stored(committed.revision)
+        })
+    }
+
+    fn key(&self) -> SessionKey {
+        self.inner.id_hash.session(&self.id)
+    }
+
+    fn tell(&self, event: impl FnOnce(&Self) -> Event) {
+        self.inner.observers.tell(|| event(self));
+    }
+
+    /// Tells of commits that came too late.
+    fn tell_failure(&self, error: &CommitError) {
+        match error {
+            CommitError::LeaseLost { cause } => {
+                let cause = *cause;
+                self.tell(|late| Event::LeaseLost {
+                    session: late.handle(),
+                    cause,
+                });
+            }
+            CommitError::Expired => self.tell(|late| Event::Expired {
+                key: late.key().fingerprint(),
+            }),
+            CommitError::Record(error) => {
+                let error = *error;
+                self.tell(|_| Event::RecordCorrupt { error });
+            }
+            _ => {}
+        }
+    }
+
+    /// How the session goes on under its new ID.
+    fn rotation(&mut self, to: &SessionId, login: Option<Box<UserEntry>>) -> Rotation {
+        let (from, to) = (self.key(), self.inner.id_hash.session(to));
+        let grace = self.inner.settings.grace;
+        let mut header = Header {
+            commit_id: CommitId::random(),
+            ..self.header.clone()
+        };
+        let (leaves, earlier, forgotten) = match &login {
+            Some(login) => {
+                header.user_tag = login.user.tag();
+                let leaves = if self.header.user_tag == 0 {
+                    Leaves::Frozen
+                } else {
+                    Leaves::Tombstone
+                };
+                (leaves, Vec::new(), Vec::new())
+            }
+            None => self.aliases(&from, &to),
+        };
+        let fresh = self.timeouts_from_now();
+        let header = if login.is_some() {
+            header.with_timeouts(fresh)
+        } else {
+            header.with_lifetime(self.lifetime)
+        };
+        let (header, body) = self.inner.seal.close(&to, header, &self.data);
+        Rotation {
+            base: self.header.commit_id,
+            to,
+            header,
+            body,
+            leaves,
+            grace,
+            earlier,
+            forgotten,
+            login: login.map(|login| (fresh, *login)),
+        }
+    }
+
+    /// What is to stand under the IDs that the session has had, the one that it has now first. It remembers them, and since
+    /// when it has its newest.
+    fn aliases(
+        &mut self,
+        from: &SessionKey,
+        to: &SessionKey,
+    ) -> (Leaves, Vec<Pointer>, Vec<SessionKey>) {
+        let now = self.life.now();
+        self.data.set_own(own::ROTATED, &now.as_millis()).ok();
+        let mut former = FormerIds::of(&self.data, now);
+        former.push(from, now.after(self.inner.settings.grace));
+        let forgotten = former.note_in(&mut self.data);
+        let mut pointers = former.keys(from).map(|key| self.pointer(key, to));
+        match pointers.next() {
+            Some(own) => (
+                Leaves::Alias(own),
+                pointers.collect(),
+                forgotten.keys(from).collect(),
+            ),
+            // There is no room to remember a single one.
+            None => (
+                Leaves::Tombstone,
+                Vec::new(),
+                forgotten.keys(from).skip(1).collect(),
+            ),
+        }
+    }
+
+    /// An alias that stands under `key` and points to `to`.
+    fn pointer(&self, key: SessionKey, to: &SessionKey) -> Pointer {
+        let header = Header {
+            kind: RecordKind::Alias,
+            commit_id: CommitId::random(),
+            user_tag: 0,
+            ..self.header.clone()
+        };
+        let mut data = SessionData::new(self.inner.seal.codec(), self.inner.settings.max_record);
+        let written = data.set_own(own::TARGET, &(to.digest(), to.bucket().number()));
+        debug_assert!(written.is_ok(), "a record has room for a key");
+        let (header, body) = self.inner.seal.close(&key, header, &data);
+        Pointer { key, header, body }
     }
 }
 
@@ -232,6 +619,10 @@ impl ReadSession for SessionGuard {
     fn remaining(&self) -> Remaining {
         self.remaining()
     }
+
+    fn created(&self) -> StoreTime {
+        self.created()
+    }
 }
 
 impl fmt::Debug for SessionGuard {
@@ -245,21 +636,27 @@ impl fmt::Debug for SessionGuard {
 }
 
 /// What a commit did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommitReport {
     /// The revision that was stored; `None` if there was nothing to store.
     pub revision: Option<Revision>,
+    /// The session's new ID, for the cookie; `None` if it has the one that it had.
+    pub id: Option<SessionId>,
 }
 
 impl CommitReport {
     pub(crate) const fn nothing() -> Self {
-        Self { revision: None }
+        Self {
+            revision: None,
+            id: None,
+        }
     }
 
     pub(crate) const fn stored(revision: Revision) -> Self {
         Self {
             revision: Some(revision),
+            id: None,
         }
     }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionId {
     text: [u8; Self::LEN],
+    len: usize,
     key: SessionKey,
 }
 
@@ -24,10 +25,18 @@ impl SessionId {
     /// # Panics
     /// When the operating system gives no random bytes, which no safe program can go on from.
     pub fn random() -> Self {
-        let mut secret = [0; SECRET_BYTES + 2];
+        Self::random_in(Bucket::from_bits(u16::from_be_bytes(
+            session_lock::random_bytes(),
+        )))
+    }
+
+    /// A fresh ID in that bucket.
+    ///
+    /// # Panics
+    /// As [`random`](Self::random).
+    pub fn random_in(bucket: Bucket) -> Self {
+        let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret).expect("the operating system gives random bytes");
-        let (bucket, secret) = secret.split_at(2);
-        let bucket = Bucket::from_bits(u16::from_be_bytes([bucket[0], bucket[1]]));
         let mut text = [0; Self::LEN];
         let (head, tail) = text.split_at_mut(BUCKET_CHARS);
         head.copy_from_slice(&bucket.to_base64());
@@ -36,11 +45,40 @@ impl SessionId {
         Self::from_text(text, bucket)
     }
 
+    /// The ID of a session that is shared with another library: 32 lower-case hex digits, as that library makes them.
+    ///
+    /// Only a store that shares such sessions knows it, and sees the text itself. In every other store it names nothing.
+    ///
+    /// # Errors
+    /// [`InvalidSessionId`] for any other text.
+    pub fn from_hex(text: &str) -> Result<Self, InvalidSessionId> {
+        let hex: [u8; SessionKey::HEX_LEN] = text
+            .as_bytes()
+            .try_into()
+            .map_err(|_wrong_length| InvalidSessionId)?;
+        let key = SessionKey::from_hex(hex).ok_or(InvalidSessionId)?;
+        let mut text = [0; Self::LEN];
+        text[..hex.len()].copy_from_slice(&hex);
+        let len = hex.len();
+        Ok(Self { text, len, key })
+    }
+
+    /// A fresh ID of a session that is shared with another library: 128 random bits.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes, which no safe program can go on from.
+    pub fn random_hex() -> Self {
+        let mut secret = [0; SessionKey::HEX_LEN / 2];
+        getrandom::fill(&mut secret).expect("the operating system gives random bytes");
+        let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::from_hex(&text).expect("these are hex digits")
+    }
+
     /// The text of the ID, a secret: for the cookie and nothing else.
     #[doc(alias = "as_str")]
     #[expect(clippy::missing_panics_doc, reason = "an ID is always ASCII")]
     pub fn expose(&self) -> &str {
-        str::from_utf8(&self.text).expect("an ID is ASCII")
+        str::from_utf8(&self.text[..self.len]).expect("an ID is ASCII")
     }
 
     /// What stores know the session by.
@@ -52,8 +90,10 @@ impl SessionId {
         let key = SessionKey {
             digest: Sha256::digest(text).into(),
             bucket,
+            hex: false,
         };
-        Self { text, key }
+        let len = text.len();
+        Self { text, len, key }
     }
 }
 
@@ -89,7 +129,7 @@ impl fmt::Debug for SessionId {
 
 /// The text is not a session ID: treat it as "no session".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a session ID: expected 45 characters of base64url")]
+#[error("not a session ID of the expected form")]
 pub struct InvalidSessionId;
 
 /// What stores know a session by: the SHA-256 of its ID, and its bucket.
@@ -100,6 +140,8 @@ pub struct InvalidSessionId;
 pub struct SessionKey {
     digest: [u8; 32],
     bucket: Bucket,
+    /// Whether the ID itself stands in place of its hash.
+    hex: bool,
 }
 
 impl SessionKey {
@@ -112,10 +154,31 @@ impl SessionKey {
         Some(Self {
             digest,
             bucket: Bucket(bucket),
+            hex: false,
         })
     }
 
-    /// The SHA-256 of the session ID's text.
+    const HEX_LEN: usize = 32;
+
+    /// The key of the shared session whose ID has these 32 lower-case hex digits; `None` if they are none.
+    pub fn from_hex(digits: [u8; 32]) -> Option<Self> {
+        let all = digits
+            .iter()
+            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        all.then_some(Self {
+            digest: digits,
+            bucket: Bucket(0),
+            hex: true,
+        })
+    }
+
+    /// The ID itself, if it is that of a session shared with another library: [`SessionId::from_hex`].
+    pub fn hex(&self) -> Option<&str> {
+        let text = self.hex.then(|| str::from_utf8(&self.digest));
+        text.and_then(Result::ok)
+    }
+
+    /// The SHA-256 of the session ID's text; of an ID that is shared, the text.
     pub const fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
@@ -123,6 +186,15 @@ impl SessionKey {
     /// The bucket: everything that belongs to one session stands in it.
     pub const fn bucket(&self) -> Bucket {
         self.bucket
+    }
+
+    /// Another key in the same bucket.
+    pub(crate) const fn with_digest(self, digest: [u8; 32]) -> Self {
+        Self {
+            digest,
+            bucket: self.bucket,
+            hex: false,
+        }
     }
 
     /// A short hash of the key for errors and logs. Gives no access and finds no record.
@@ -166,7 +238,7 @@ impl Bucket {
         self.0
     }
 
-    const fn from_bits(bits: u16) -> Self {
+    pub(crate) const fn from_bits(bits: u16) -> Self {
         Self(bits & Self::LAST)
     }
 
@@ -280,6 +352,27 @@ mod tests {
             .map(|b| format!("{b:02x}"))
             .collect();
         assert!(!shown.contains(&digest[..12]));
+    }
+
+    #[test]
+    fn an_id_of_another_library_is_its_own_key_and_hidden_all_the_same() {
+        let text = "0123456789abcdef0123456789abcdef";
+        let id = SessionId::from_hex(text).unwrap();
+        assert_eq!((id.expose(), id.key().hex()), (text, Some(text)));
+        let shown = format!("{id:?} {:?} {}", id.key(), id.key().fingerprint());
+        assert!(!shown.contains(&text[..8]), "{shown}");
+        // As a hash it would be another session's.
+        let same = SessionKey::from_parts(*id.key().digest(), 0).unwrap();
+        assert_ne!(same, *id.key());
+        assert_eq!(same.hex(), None);
+        assert_eq!(SessionId::random().key().hex(), None);
+        assert_ne!(SessionId::random_hex(), SessionId::random_hex());
+        let upper = text.to_uppercase();
+        let long = format!("{text}0");
+        for bad in ["", &text[..31], &long, &upper, &"é".repeat(16)] {
+            assert_eq!(SessionId::from_hex(bad), Err(InvalidSessionId));
+        }
+        assert_eq!(text.parse::<SessionId>(), Err(InvalidSessionId));
     }
 
     proptest! {

@@ -5,28 +5,39 @@
 
 #[cfg(feature = "blocking")]
 pub mod blocking; // for threads without a runtime
+mod codec; // how values are encoded
 mod composed; // a record store and a locker make a primary
 mod data; // SessionData: values by key
 mod error; // one enum per operation
+mod event; // what observers are told
+mod former_ids; // the IDs that a session has had
 mod guard; // the life of one change
 mod held; // a task must not wait for itself
 mod id; // SessionId (secret), SessionKey (what stores see), SessionHandle (public)
+mod json; // values as JSON
 mod key; // typed keys
 mod lifetime; // timeouts and settings
 mod memory; // the store that needs no server
-mod msgpack; // how values are encoded
+mod msgpack; // values as MessagePack
 mod record; // the stored form: header and body
+mod rotation; // a session that goes on under another ID
+mod seal; // bodies as they rest in a store
 mod sessions; // the way in
 mod snapshot; // reading
 mod store; // what a store must promise
-mod unlocked;
-mod update; // short changes without a lock // without any protection, for those who insist
+mod unlocked; // without any protection, for those who insist
+mod update; // short changes without a lock
+mod user; // who a session belongs to
+mod user_sessions; // all sessions of one user
 
+pub use codec::Codec;
 pub use composed::Composed;
 pub use data::{SessionData, ValueError};
 pub use error::{
-    AcquireError, CommitError, DestroyError, Error, Fault, ReadError, Result, StoreError, WithError,
+    AcquireError, CommitError, DestroyError, Error, LoginError, ReadError, Result, StoreError,
+    WithError,
 };
+pub use event::{Event, Observer};
 pub use guard::{CommitReport, SessionGuard};
 pub use id::{Bucket, InvalidSessionId, KeyFingerprint, SessionHandle, SessionId, SessionKey};
 pub use key::{Key, KeyName, ReadKey, WriteKey};
@@ -36,11 +47,22 @@ pub use record::{
     ATTEMPT_LEN, Attempt, BadRecord, BodyFault, CommitId, Digest, FILLED_AT_CREATION, HEADER_MAX,
     Header, IDENTITY, RecordError, RecordKind, Revision, StoreTime, identity,
 };
-pub use session_lock::LossCause;
+pub use rotation::{Leaves, Pointer, Rotation};
+pub use seal::SealingKeyId;
+#[cfg(feature = "seal")]
+pub use seal::{SealingCipher, SealingKey, SealingKeys};
+pub use session_lock::{Fault, LossCause};
 pub use sessions::{BoxedBody, LockBuilder, Sessions, SessionsBuilder, ShutdownTimedOut};
+#[doc(hidden)]
+pub use snapshot::read_record;
 pub use snapshot::{ReadSession, Snapshot};
 pub use store::{
-    Capabilities, Committed, Creation, Granted, LoadLocked, LockRequest, Locker, PrimaryStore,
-    Promise, RecordStore, Stored, TouchAfter, Write,
+    Capabilities, Committed, Creation, ExpiryNotice, Granted, LoadLocked, LockRequest, Locker,
+    PrimaryStore, Promise, RecordStore, Stored, TouchAfter, Write,
 };
 pub use unlocked::{Unlocked, UnlockedSession};
+pub use user::{
+    CredentialTag, InvalidUserId, LabelsTooLong, Listed, Login, LoginTicket, Revocation,
+    SessionLimit, Standing, UserEntry, UserId, UserKey, WhenFull,
+};
+pub use user_sessions::{ListedSession, UserSessions};

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use session_lock::{Drift, LeaseTerms, Ttl};
 
+use crate::{SessionLimit, StoreTime, WhenFull};
+
 /// When a session ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -39,6 +41,15 @@ impl Timeouts {
         Ok(Self { idle, absolute })
     }
 
+    /// These, but with this absolute one.
+    pub(crate) fn until(self, absolute: Duration) -> Self {
+        let absolute = absolute.clamp(Duration::from_millis(1), LONGEST);
+        Self {
+            idle: self.idle.min(absolute),
+            absolute,
+        }
+    }
+
     /// How long a session lives unused.
     pub const fn idle(&self) -> Duration {
         self.idle
@@ -49,6 +60,14 @@ impl Timeouts {
     pub const fn absolute(&self) -> Duration {
         self.absolute
     }
+}
+
+/// When a session ends by itself, where that is not as usual.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lifetime {
+    Timeouts(Timeouts),
+    /// At that moment, whatever happens.
+    Until(StoreTime),
 }
 
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -82,6 +101,9 @@ pub(crate) struct Settings {
     pub(crate) max_waiters: usize,
     pub(crate) max_record: usize,
     pub(crate) warn_unlocked: bool,
+    pub(crate) grace: Duration,
+    pub(crate) regenerate_every: Option<Duration>,
+    pub(crate) user_limit: SessionLimit,
 }
 
 impl Default for Settings {
@@ -94,6 +116,12 @@ impl Default for Settings {
             max_waiters: 64,
             max_record: 1 << 20,
             warn_unlocked: true,
+            grace: Duration::from_secs(10),
+            regenerate_every: None,
+            user_limit: SessionLimit {
+                max: 100,
+                when_full: WhenFull::EndOldest,
+            },
         }
     }
 }
@@ -135,6 +163,28 @@ impl Settings {
                 "record size",
                 self.max_record.to_string(),
                 "64 bytes to 64 MiB",
+            ));
+        }
+        let grace = Duration::from_millis(1)..=Duration::from_secs(300);
+        if !grace.contains(&self.grace) {
+            return Err(ConfigError::new(
+                "grace of old IDs",
+                format!("{:?}", self.grace),
+                "1 ms to 5 min",
+            ));
+        }
+        if self.regenerate_every.is_some_and(|every| every.is_zero()) {
+            return Err(ConfigError::new(
+                "time between new IDs",
+                "0".to_owned(),
+                "above 0",
+            ));
+        }
+        if self.user_limit.max == 0 {
+            return Err(ConfigError::new(
+                "sessions per user",
+                "0".to_owned(),
+                "at least 1",
             ));
         }
         let ttl = Ttl::new(self.lease).expect("the range of leases lies in that of TTLs");

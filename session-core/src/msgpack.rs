@@ -1,6 +1,9 @@
 //! MessagePack as values are stored: struct fields by name, one value and no trailing bytes, bounded depth.
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::data::BadBody;
 
 /// The deepest nesting that is written or read. A debug build on a 2 MiB stack breaks at 600 to 800.
 pub(crate) const MAX_DEPTH: usize = 100;
@@ -20,10 +23,48 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+    T::deserialize(&mut reader(bytes))
+}
+
+pub(crate) fn reader(bytes: &[u8]) -> Reader<'_> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     // One more than is ever stored: the depth was checked before.
     reader.set_max_depth(MAX_DEPTH + 1);
-    T::deserialize(&mut reader)
+    reader
+}
+
+pub(crate) type Reader<'a> = rmp_serde::Deserializer<rmp_serde::decode::ReadRefReader<'a, [u8]>>;
+
+/// Whether no number in a value is infinite or none at all.
+pub(crate) fn is_finite(value: &[u8]) -> bool {
+    all_elements(value, |element| match *element {
+        [0xca, a, b, c, d] => f32::from_be_bytes([a, b, c, d]).is_finite(),
+        [0xcb, a, b, c, d, e, f, g, h] => f64::from_be_bytes([a, b, c, d, e, f, g, h]).is_finite(),
+        _ => true,
+    })
+}
+
+/// Whether JSON knows all kinds of what is in a value: no bytes, no extension types, no text that is none.
+pub(crate) fn fits_json(value: &[u8]) -> bool {
+    let known = |element: &[u8]| match element[0] {
+        0xc4..=0xc9 | 0xd4..=0xd8 => false,
+        0xa0..=0xbf | 0xd9..=0xdb => matches!(read_str(element, 0), Ok(Some(text))
+            if str::from_utf8(&element[text.clone()]).is_ok()),
+        _ => true,
+    };
+    is_finite(value) && all_elements(value, known)
+}
+
+/// Whether `check` holds for each element of a value, its marker and what belongs to it.
+fn all_elements(value: &[u8], check: impl Fn(&[u8]) -> bool) -> bool {
+    let mut at = 0;
+    while at < value.len() {
+        match element(value, at) {
+            Ok((end, _)) if check(&value[at..end]) => at = end,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Where the value that starts at `start` ends. Visits every part of it, without recursion.
@@ -121,8 +162,42 @@ pub(crate) fn kind_of(bytes: &[u8]) -> &'static str {
     }
 }
 
+/// Appends a map of names to values that are encoded already.
+pub(crate) fn write_body<'a>(
+    out: &mut Vec<u8>,
+    entries: impl ExactSizeIterator<Item = (&'a Bytes, &'a Bytes)>,
+) {
+    write_map_header(out, entries.len());
+    for (name, value) in entries {
+        write_str(out, name);
+        out.extend_from_slice(value);
+    }
+}
+
+/// Takes such a map apart. Names and values share the memory of `body`.
+pub(crate) fn read_body(
+    body: &Bytes,
+    mut add: impl FnMut(Bytes, Bytes) -> Result<(), BadBody>,
+) -> Result<(), BadBody> {
+    let Some((len, mut at)) = read_map_header(body, 0)? else {
+        return Err(BadBody::NotAMap);
+    };
+    for _ in 0..len {
+        let name = read_str(body, at)?.ok_or(BadBody::NotAMap)?;
+        let value = name.end..value_end(body, name.end)?;
+        at = value.end;
+        str::from_utf8(&body[name.clone()]).or(Err(BadBody::NotAMap))?;
+        add(body.slice(name), body.slice(value))?;
+    }
+    if at == body.len() {
+        Ok(())
+    } else {
+        Err(BadBody::TrailingBytes)
+    }
+}
+
 /// A map's header for `len` entries.
-pub(crate) fn write_map_header(out: &mut Vec<u8>, len: usize) {
+fn write_map_header(out: &mut Vec<u8>, len: usize) {
     match (u8::try_from(len), u16::try_from(len), u32::try_from(len)) {
         (Ok(len @ 0..=15), ..) => out.push(0x80 | len),
         (_, Ok(len), _) => {
@@ -138,7 +213,7 @@ pub(crate) fn write_map_header(out: &mut Vec<u8>, len: usize) {
 }
 
 /// A string.
-pub(crate) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
+fn write_str(out: &mut Vec<u8>, text: &[u8]) {
     match (
         u8::try_from(text.len()),
         u16::try_from(text.len()),
@@ -160,10 +235,7 @@ pub(crate) fn write_str(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// The entries of the map at `start`, and where they begin.
-pub(crate) fn read_map_header(
-    bytes: &[u8],
-    start: usize,
-) -> Result<Option<(u64, usize)>, Malformed> {
+fn read_map_header(bytes: &[u8], start: usize) -> Result<Option<(u64, usize)>, Malformed> {
     let marker = *bytes.get(start).ok_or(Malformed::Truncated)?;
     if !matches!(marker, 0x80..=0x8f | 0xde | 0xdf) {
         return Ok(None);
@@ -173,10 +245,7 @@ pub(crate) fn read_map_header(
 }
 
 /// The range of the string at `start`; `None` if something else stands there.
-pub(crate) fn read_str(
-    bytes: &[u8],
-    start: usize,
-) -> Result<Option<std::ops::Range<usize>>, Malformed> {
+fn read_str(bytes: &[u8], start: usize) -> Result<Option<std::ops::Range<usize>>, Malformed> {
     let marker = *bytes.get(start).ok_or(Malformed::Truncated)?;
     let head = match marker {
         0xa0..=0xbf => 1,

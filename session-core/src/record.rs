@@ -11,7 +11,7 @@
 //! 36  idle timeout    8  milliseconds
 //! 44  handle         16
 //! 60  user tag        8  zero: no user
-//! 68  flags           1
+//! 68  flags           1  1: the body is sealed; 2: it is JSON, else MessagePack; 4: it outlives the browser's session
 //! 69  attempts        1  how many follow, at most 8
 //! 70  attempt        12  each: process 8, number 4; the newest first
 //! ```
@@ -20,7 +20,9 @@
 
 use std::time::Duration;
 
-use crate::{KeyFingerprint, SessionHandle, SessionKey, Timeouts};
+use crate::{
+    Codec, KeyFingerprint, SealingKeyId, SessionHandle, SessionKey, Timeouts, lifetime::Lifetime,
+};
 
 /// A moment by the store's clock: whole milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,7 +102,7 @@ impl CommitId {
     /// # Panics
     /// When the operating system gives no random bytes.
     pub fn random() -> Self {
-        Self(getrandom::u64().expect("the operating system gives random bytes"))
+        Self(u64::from_be_bytes(session_lock::random_bytes()))
     }
 }
 
@@ -184,7 +186,7 @@ pub struct Header {
     pub handle: SessionHandle,
     /// A hash of its user; zero for none.
     pub user_tag: u64,
-    /// Reserved.
+    /// What else there is to know: [`SEALED`](Self::SEALED), [`JSON`](Self::JSON), both, or nothing.
     pub flags: u8,
     /// Who wrote it last.
     pub digest: Digest,
@@ -199,11 +201,23 @@ pub const ATTEMPT_LEN: usize = 12;
 /// The length of an encoded header with a full digest.
 pub const HEADER_MAX: usize = FIXED + ATTEMPT_LEN * Digest::CAPACITY;
 
+/// What a writer knows of a header before the store has set anything: identity, idle timeout, handle, user tag, flags.
+/// A seal is bound to it.
+const BOUND_FIELDS: std::ops::Range<usize> = IDENTITY.start..69;
+pub(crate) const BOUND: usize = BOUND_FIELDS.end - BOUND_FIELDS.start;
+
 const MAGIC: &[u8; 2] = b"LK";
 const VERSION: u8 = 1;
 const FIXED: usize = 70;
 
 impl Header {
+    /// The flag of a record whose body is sealed.
+    pub const SEALED: u8 = 1;
+    /// The flag of a record whose body is JSON.
+    pub const JSON: u8 = 2;
+    /// The flag of a session that is to outlive the browser's.
+    pub const PERSISTENT: u8 = 4;
+
     /// The header of a session that is not stored yet. Its store sets the times.
     pub(crate) fn new(commit_id: CommitId) -> Self {
         Self {
@@ -230,10 +244,76 @@ impl Header {
         }
     }
 
+    /// The same header with another lifetime, if there is one.
+    pub(crate) fn with_lifetime(self, lifetime: Option<Lifetime>) -> Self {
+        match lifetime {
+            None => self,
+            Some(Lifetime::Timeouts(timeouts)) => self.with_timeouts(timeouts),
+            Some(Lifetime::Until(absolute_end)) => Self {
+                absolute_end,
+                ..self
+            },
+        }
+    }
+
+    /// Whether the session is to outlive the browser's.
+    pub const fn is_persistent(&self) -> bool {
+        self.flags & Self::PERSISTENT != 0
+    }
+
+    pub(crate) const fn set_persistent(&mut self, persistent: bool) {
+        self.set_flag(Self::PERSISTENT, persistent);
+    }
+
+    /// Whether the body is sealed.
+    pub const fn is_sealed(&self) -> bool {
+        self.flags & Self::SEALED != 0
+    }
+
+    /// The codec of the body.
+    pub const fn codec(&self) -> Codec {
+        if self.flags & Self::JSON == 0 {
+            Codec::MessagePack
+        } else {
+            Codec::Json
+        }
+    }
+
+    pub(crate) const fn set_codec(&mut self, codec: Codec) {
+        self.set_flag(Self::JSON, matches!(codec, Codec::Json));
+    }
+
+    pub(crate) const fn set_sealed(&mut self, sealed: bool) {
+        self.set_flag(Self::SEALED, sealed);
+    }
+
+    const fn set_flag(&mut self, flag: u8, on: bool) {
+        if on {
+            self.flags |= flag;
+        } else {
+            self.flags &= !flag;
+        }
+    }
+
     /// How long the record may stand from `now` on if it is not used: the idle timeout, clamped to the absolute end.
     pub fn time_to_live(&self, now: StoreTime) -> Duration {
         self.idle_timeout
             .min(self.absolute_end.saturating_since(now))
+    }
+
+    /// How long the record stands from `now` on at the least: uses that were not writes may have made it longer.
+    pub fn surely_left(&self, now: StoreTime) -> Duration {
+        let unwritten = now.saturating_since(StoreTime(self.revision.0));
+        self.time_to_live(now)
+            .min(self.idle_timeout.saturating_sub(unwritten))
+    }
+
+    /// When the session was last used, if at `now` it has `time_to_live` left.
+    #[must_use]
+    pub fn last_use(&self, time_to_live: Duration, now: StoreTime) -> StoreTime {
+        let unused = self.idle_timeout.saturating_sub(time_to_live);
+        let last = StoreTime(now.0.saturating_sub(millis(unused)));
+        last.max(self.created).min(now)
     }
 
     /// Appends the encoded header.
@@ -245,15 +325,26 @@ impl Header {
         out.extend(self.revision.0.to_be_bytes());
         out.extend(self.created.0.to_be_bytes());
         out.extend(self.absolute_end.0.to_be_bytes());
-        out.extend(identity(self.kind, self.commit_id));
-        out.extend(millis(self.idle_timeout).to_be_bytes());
-        out.extend_from_slice(self.handle.as_bytes());
-        out.extend(self.user_tag.to_be_bytes());
-        out.push(self.flags);
+        out.extend(self.bound(self.kind));
         out.push(u8::try_from(self.digest.0.len()).expect("a digest holds at most 8 attempts"));
         for attempt in &self.digest.0 {
             out.extend(attempt.to_bytes());
         }
+    }
+
+    /// The encoded fields that the store leaves as the writer has set them, in a record of that kind.
+    pub(crate) fn bound(&self, kind: RecordKind) -> [u8; BOUND] {
+        let mut bound = [0; BOUND];
+        let mut put = |at: usize, bytes: &[u8]| {
+            let at = at - BOUND_FIELDS.start;
+            bound[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        put(IDENTITY.start, &identity(kind, self.commit_id));
+        put(36, &millis(self.idle_timeout).to_be_bytes());
+        put(44, self.handle.as_bytes());
+        put(60, &self.user_tag.to_be_bytes());
+        put(68, &[self.flags]);
+        bound
     }
 
     /// Reads the header of a record, and where its body begins.
@@ -266,8 +357,10 @@ impl Header {
             return Err(BadRecord::Foreign);
         }
         let version = *identity.get(2).ok_or(BadRecord::CutOff)?;
-        if version > VERSION {
-            return Err(BadRecord::Newer { version });
+        match version {
+            VERSION => {}
+            0 => return Err(BadRecord::Foreign),
+            version => return Err(BadRecord::Newer { version }),
         }
         let fixed: &[u8; FIXED] = record.first_chunk().ok_or(BadRecord::CutOff)?;
         let number = |at: usize| u64::from_be_bytes(field(fixed, at));
@@ -359,6 +452,27 @@ pub enum BadRecord {
     /// Its kind is not known.
     #[error("the record is of an unknown kind")]
     UnknownKind,
+    /// It is sealed, and there are no keys: [`SessionsBuilder`](crate::SessionsBuilder) was given none.
+    #[error("the record is sealed, and no sealing keys were given")]
+    Sealed,
+    /// It is not sealed, and only sealed ones are accepted.
+    #[error("the record is not sealed, and only sealed ones are accepted")]
+    Unsealed,
+    /// It is sealed under a key that was not given.
+    #[error("the record is sealed under key {id}, which was not given")]
+    UnknownSealingKey {
+        /// The key that it names.
+        id: SealingKeyId,
+    },
+    /// It is sealed by a cipher that this release does not know.
+    #[error("the record is sealed by cipher {cipher}, which this release does not know")]
+    UnknownCipher {
+        /// The byte that stands for it.
+        cipher: u8,
+    },
+    /// It was changed by somebody who does not have the key, or moved here from another session or version.
+    #[error("the seal of the record is broken: changed, or made for another session or version")]
+    BrokenSeal,
     /// Its body is damaged, too large or too deep.
     #[error("the record cannot be read: {reason}")]
     Body {
@@ -465,6 +579,9 @@ mod tests {
         assert_eq!(Header::decode(b"{\"user\":1}"), Err(BadRecord::Foreign));
         assert_eq!(Header::decode(b""), Err(BadRecord::Foreign));
         assert_eq!(Header::decode(&bytes[..69]), Err(BadRecord::CutOff));
+        let mut none = bytes.clone();
+        none[26] = 0;
+        assert_eq!(Header::decode(&none), Err(BadRecord::Foreign));
         let mut newer = bytes.clone();
         newer[26] = 2;
         assert_eq!(Header::decode(&newer), Err(BadRecord::Newer { version: 2 }));
@@ -493,11 +610,28 @@ mod tests {
         assert_eq!(header.time_to_live(StoreTime(11_000)), Duration::ZERO);
     }
 
+    #[test]
+    fn what_is_surely_left_counts_from_the_last_write() {
+        let mut header = Header::new(CommitId::random());
+        header.idle_timeout = Duration::from_millis(1_000);
+        header.absolute_end = StoreTime(10_000);
+        header.revision = Revision(5_000);
+        let left = |now| header.surely_left(StoreTime(now)).as_millis();
+        // Before, at and after the write; unwritten for longer than it lives unused; close to its absolute end.
+        assert_eq!(
+            [4_999, 5_000, 5_400, 6_000, 7_000].map(left),
+            [1_000, 1_000, 600, 0, 0]
+        );
+        header.revision = Revision(9_500);
+        assert_eq!(header.surely_left(StoreTime(9_600)).as_millis(), 400);
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), magic: bool) {
             if magic && bytes.len() > 27 {
-                bytes[24..27].copy_from_slice(b"LK\x01");
+                bytes[24..26].copy_from_slice(b"LK");
+                bytes[26] %= 3;
             }
             if let Ok((header, body)) = Header::decode(&bytes) {
                 prop_assert!(body <= bytes.len());

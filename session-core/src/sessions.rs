@@ -12,10 +12,17 @@ use std::{
 use session_lock::{Clock, LeaseTerms};
 
 use crate::{
-    AcquireError, ConfigError, DestroyError, LockRequest, PrimaryStore, ReadError, SessionData,
-    SessionGuard, SessionId, Snapshot, StoreError, Timeouts, TouchAfter, Unlocked, WithError, held,
+    AcquireError, BadRecord, Codec, ConfigError, DestroyError, Event, InvalidUserId, LockRequest,
+    LoginError, LoginTicket, Observer, PrimaryStore, Promise, ReadError, RecordError, RecordKind,
+    SessionData, SessionGuard, SessionId, SessionKey, SessionLimit, Snapshot, StoreError, Stored,
+    Timeouts, TouchAfter, Unlocked, UserId, UserSessions, WhenFull, WithError,
+    data::own,
+    event::Observers,
+    held,
     lifetime::Settings,
+    seal::{IdHash, Seal},
     snapshot::Loaded,
+    store::unsupported,
     update::{self, Turns},
 };
 
@@ -46,6 +53,9 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn PrimaryStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
+    pub(crate) seal: Seal,
+    pub(crate) id_hash: IdHash,
+    pub(crate) observers: Observers,
     pub(crate) turns: Turns,
     terms: LeaseTerms,
     closed: AtomicBool,
@@ -68,6 +78,10 @@ impl Sessions {
         SessionsBuilder {
             store: Arc::new(store),
             settings: Settings::default(),
+            codec: None,
+            seal: Seal::default(),
+            id_hash: IdHash::default(),
+            observers: Observers::default(),
         }
     }
 
@@ -91,10 +105,8 @@ impl Sessions {
         &self,
         body: impl AsyncFnOnce(&mut SessionGuard) -> Result<T, E>,
     ) -> Result<(SessionId, T), WithError<E>> {
-        let session = self.create();
-        let id = session.id().clone();
-        let value = run(session, body).await?;
-        Ok((id, value))
+        // A login in the body gives the session another ID than it was made with.
+        run(self.create(), body).await
     }
 
     /// Locks a session: `sessions.lock(&id).await`, or `sessions.lock(&id).wait_at_most(SECOND).await`.
@@ -146,8 +158,13 @@ impl Sessions {
         id: &SessionId,
         body: impl AsyncFnOnce(&mut SessionGuard) -> Result<T, E>,
     ) -> Result<T, WithError<E>> {
-        let session = self.lock(id).await.map_err(WithError::Acquire)?;
-        run(session, body).await
+        let session = self
+            .inner
+            .lock(id, self.inner.settings.wait_timeout)
+            .await
+            .map_err(WithError::Acquire)?;
+        let (_id, value) = run(session, body).await?;
+        Ok(value)
     }
 
     /// [`with`](Self::with) for frameworks that need to name the body's future.
@@ -163,7 +180,11 @@ impl Sessions {
         T: Send,
         E: Send,
     {
-        let mut session = self.lock(id).await.map_err(WithError::Acquire)?;
+        let mut session = self
+            .inner
+            .lock(id, self.inner.settings.wait_timeout)
+            .await
+            .map_err(WithError::Acquire)?;
         let value = held::holding(*id.key(), body(&mut session))
             .await
             .map_err(WithError::Body)?;
@@ -221,7 +242,73 @@ impl Sessions {
     /// Cancelled, the session may or may not be ended.
     #[doc(alias = "delete")]
     pub async fn destroy(&self, id: &SessionId) -> Result<(), DestroyError> {
-        self.inner.store.destroy(id.key()).await
+        let mut key = self.inner.id_hash.session(id);
+        // The session may have another ID by now, and be given a further one meanwhile: it is that one that is to end.
+        for _ in 0..MOST_FOLLOWED {
+            match self.inner.store.destroy(&key).await? {
+                None => {
+                    self.inner.observers.tell(|| Event::Destroyed {
+                        key: key.fingerprint(),
+                    });
+                    return Ok(());
+                }
+                Some(alias) => key = self.inner.target(&key, alias)?,
+            }
+        }
+        Err(RecordError::new(id.key(), BadRecord::Unreadable).into())
+    }
+
+    /// Begins a login of that user, before the credentials are checked. A login with this ticket is refused if all
+    /// sessions of the user are revoked in between, as after a change of the password.
+    ///
+    /// # Errors
+    /// [`LoginError::Disabled`], [`LoginError::InvalidUserId`], [`LoginError::Store`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn begin_login<I>(&self, user: I) -> Result<LoginTicket, LoginError>
+    where
+        I: TryInto<UserId>,
+        InvalidUserId: From<I::Error>,
+    {
+        self.inner.check_open(LoginError::ShutDown)?;
+        let user: UserId = user.try_into().map_err(InvalidUserId::from)?;
+        let standing = self
+            .inner
+            .store
+            .standing(&self.inner.id_hash.user(&user))
+            .await?;
+        if standing.disabled {
+            return Err(LoginError::Disabled);
+        }
+        Ok(standing.ticket)
+    }
+
+    /// All sessions of a user: to list them and to end them.
+    ///
+    /// # Errors
+    /// [`InvalidUserId`] when the ID is empty or too long.
+    pub fn user<I>(&self, user: I) -> Result<UserSessions, InvalidUserId>
+    where
+        I: TryInto<UserId>,
+        InvalidUserId: From<I::Error>,
+    {
+        let user: UserId = user.try_into()?;
+        Ok(UserSessions::new(Arc::clone(&self.inner), user))
+    }
+
+    /// Ends every session of every user, and anonymous ones too, and every login that has begun; those that are stored
+    /// later live. Takes time in proportion to the number of sessions.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some sessions may live on. Doing it again is safe.
+    ///
+    /// # Cancel safety
+    /// Cancelled, some sessions may live on.
+    pub async fn revoke_everything(&self) -> Result<(), StoreError> {
+        self.inner.store.revoke_everything().await?;
+        self.inner.observers.tell(|| Event::RevokedEverything);
+        Ok(())
     }
 
     /// Asks the store whether it can be used, for health checks.
@@ -257,17 +344,23 @@ impl Sessions {
 /// The future of a body given to [`Sessions::with_boxed`].
 pub type BoxedBody<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
+/// Runs a body and commits; the ID that the session has after the body, and what the body returned.
 async fn run<T, E>(
     mut session: SessionGuard,
     body: impl AsyncFnOnce(&mut SessionGuard) -> Result<T, E>,
-) -> Result<T, WithError<E>> {
+) -> Result<(SessionId, T), WithError<E>> {
     let key = *session.id().key();
     let value = held::holding(key, body(&mut session))
         .await
         .map_err(WithError::Body)?;
+    let id = session.id().clone();
     session.commit().await.map_err(WithError::Commit)?;
-    Ok(value)
+    Ok((id, value))
 }
+
+// An alias leads to a session, and to an alias only if that session was given a further ID since the first one was read.
+// That it happens so often in a row means that somebody else has written it.
+const MOST_FOLLOWED: usize = 8;
 
 impl Inner {
     pub(crate) fn check_open<E>(&self, shut_down: E) -> Result<(), E> {
@@ -278,21 +371,78 @@ impl Inner {
         }
     }
 
+    /// A store that knows no users would store a login and forget whose it is.
+    pub(crate) fn check_users(&self) -> Result<(), StoreError> {
+        if self.store.capabilities().has(Promise::Users) {
+            Ok(())
+        } else {
+            Err(unsupported("log in"))
+        }
+    }
+
     pub(crate) async fn load(
         &self,
         id: &SessionId,
         touch_after: TouchAfter,
     ) -> Result<Option<Loaded>, ReadError> {
         self.check_open(ReadError::ShutDown)?;
-        let Some(stored) = self.store.load(id.key(), touch_after).await? else {
+        let loaded = self.load_key(self.id_hash.session(id), touch_after).await;
+        self.observers.check(loaded)
+    }
+
+    async fn load_key(
+        &self,
+        key: SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Loaded>, ReadError> {
+        let Some(stored) = self.store.load(&key, touch_after).await? else {
             return Ok(None);
         };
-        Ok(Some(Loaded::decode(
-            id.key(),
-            stored,
-            self.settings.max_record,
-            &self.clock,
-        )?))
+        if stored.header.kind == RecordKind::Alias {
+            return Box::pin(self.follow(&key, stored, touch_after)).await;
+        }
+        Ok(Some(self.decode(&key, stored)?))
+    }
+
+    /// Reads the session that an alias points to.
+    async fn follow(
+        &self,
+        key: &SessionKey,
+        mut alias: Stored,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Loaded>, ReadError> {
+        for _ in 0..MOST_FOLLOWED {
+            let target = self.target(key, alias)?;
+            let Some(stored) = self.store.load(&target, touch_after).await? else {
+                return Ok(None);
+            };
+            if stored.header.kind != RecordKind::Alias {
+                return Ok(Some(Loaded {
+                    rotated: true,
+                    ..self.decode(&target, stored)?
+                }));
+            }
+            // The session was given a further ID meanwhile, and both aliases point there now.
+            match self.store.load(key, TouchAfter::Never).await? {
+                Some(again) if again.header.kind == RecordKind::Alias => alias = again,
+                _ => return Ok(None),
+            }
+        }
+        Err(RecordError::new(key, BadRecord::Unreadable).into())
+    }
+
+    /// The session that an alias points to.
+    fn target(&self, key: &SessionKey, alias: Stored) -> Result<SessionKey, RecordError> {
+        let pointer = self.decode(key, alias)?.data;
+        let target = pointer.own(own::TARGET).ok().flatten();
+        target
+            .and_then(|(digest, bucket)| SessionKey::from_parts(digest, bucket))
+            .ok_or(RecordError::new(key, BadRecord::Unreadable))
+    }
+
+    fn decode(&self, key: &SessionKey, stored: Stored) -> Result<Loaded, RecordError> {
+        let (limit, clock) = (self.settings.max_record, &self.clock);
+        Loaded::decode(key, stored, &self.seal, limit, clock)
     }
 
     pub(crate) const fn lock_request(&self, wait: Duration) -> LockRequest {
@@ -312,15 +462,14 @@ impl Inner {
         if held::is_held(id.key()) {
             return Err(AcquireError::AlreadyHeld);
         }
-        let granted = self.store.lock(id.key(), &self.lock_request(wait)).await?;
+        let (key, request) = (self.id_hash.session(id), self.lock_request(wait));
+        let granted = self
+            .observers
+            .check(self.store.lock(&key, &request).await)?;
         // Shut down while it waited: the lease goes back.
         self.check_open(AcquireError::ShutDown)?;
-        let loaded = Loaded::decode(
-            id.key(),
-            granted.stored,
-            self.settings.max_record,
-            &self.clock,
-        )?;
+        let loaded = self.decode(&key, granted.stored);
+        let loaded = self.observers.check(loaded.map_err(AcquireError::from))?;
         Ok(SessionGuard::locked(
             Arc::clone(self),
             id.clone(),
@@ -376,6 +525,10 @@ impl<'a> IntoFuture for LockBuilder<'a> {
 pub struct SessionsBuilder {
     store: Arc<dyn PrimaryStore>,
     settings: Settings,
+    codec: Option<Codec>,
+    seal: Seal,
+    id_hash: IdHash,
+    observers: Observers,
 }
 
 impl SessionsBuilder {
@@ -424,18 +577,101 @@ impl SessionsBuilder {
         self
     }
 
+    /// How long readers with the old ID of a session still see it, or what it was before a login.
+    /// 1 ms to 5 min; default 10 s.
+    pub const fn grace(mut self, span: Duration) -> Self {
+        self.settings.grace = span;
+        self
+    }
+
+    /// After which time [`SessionGuard::regenerate_if_due`] gives a session another ID. Default: never.
+    pub const fn regenerate_every(mut self, span: Duration) -> Self {
+        self.settings.regenerate_every = Some(span);
+        self
+    }
+
+    /// How many sessions one user may have, and what happens to one more. At least 1; default 100, the oldest is ended.
+    /// Source: ASVS 5.0, 7.1.2.
+    pub const fn sessions_per_user(mut self, max: u32, when_full: WhenFull) -> Self {
+        self.settings.user_limit = SessionLimit { max, when_full };
+        self
+    }
+
+    /// How values are encoded. Default: MessagePack. Records of either codec are read; a session moves to this one with
+    /// its next commit. What JSON cannot hold: [`Codec`]. A store that shares its records with others has a codec of its
+    /// own, and takes no other.
+    pub const fn codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
+        self
+    }
+
+    /// Seals the values of every session before they leave the process, and refuses records that are not sealed.
+    /// Default: they are stored as they are. What that promises, and how to begin: [`SealingKeys`](crate::SealingKeys).
+    #[cfg(feature = "seal")]
+    #[doc(alias = "encrypt")]
+    pub fn seal(mut self, keys: crate::SealingKeys) -> Self {
+        self.seal = Seal::with(keys);
+        self
+    }
+
+    /// Makes the names under which stores know sessions and users with a key: whoever can read and guess, but does not
+    /// have it, cannot even tell whether an ID or a user is known. Default: plain SHA-256.
+    ///
+    /// All services that share sessions need the same one, and with another one no session is found any more. It may be
+    /// a key that seals records too.
+    #[cfg(feature = "seal")]
+    pub fn hash_ids(mut self, key: &crate::SealingKey) -> Self {
+        self.id_hash = IdHash::with(key);
+        self
+    }
+
+    /// Who is told what happens to sessions. Default: nobody.
+    #[doc(alias = "audit")]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers = Observers::one(observer);
+        self
+    }
+
     /// The sessions.
     ///
     /// # Errors
-    /// [`ConfigError`] when a setting is out of its range.
+    /// [`ConfigError`] when a setting is out of its range, or the records are shared with others who cannot read them
+    /// so.
     pub fn build(self) -> Result<Sessions, ConfigError> {
-        let Self { store, settings } = self;
+        let Self {
+            store,
+            settings,
+            codec,
+            seal,
+            id_hash,
+            observers,
+        } = self;
+        let seal = match store.shared_codec() {
+            None => seal.in_codec(codec.unwrap_or_default()),
+            Some(shared) if seal.has_keys() => {
+                let found = "sealing keys".to_owned();
+                return Err(ConfigError::new("seal", found, no_other(shared)));
+            }
+            Some(shared) if id_hash.has_key() => {
+                let found = "a key".to_owned();
+                return Err(ConfigError::new("hash of IDs", found, no_other(shared)));
+            }
+            Some(shared) if codec.is_some_and(|codec| codec != shared) => {
+                let found = format!("{codec:?}");
+                return Err(ConfigError::new("codec", found, no_other(shared)));
+            }
+            Some(shared) => seal.in_codec(shared),
+        };
         let terms = settings.check()?;
+        observers.watch_expiry(&*store);
         let clock = store.clock();
         let inner = Inner {
             store,
             clock,
             settings,
+            seal,
+            id_hash,
+            observers,
             turns: Turns::default(),
             terms,
             closed: AtomicBool::new(false),
@@ -446,10 +682,20 @@ impl SessionsBuilder {
     }
 }
 
+/// What is allowed where records are shared.
+const fn no_other(shared: Codec) -> &'static str {
+    match shared {
+        Codec::MessagePack => "plain MessagePack, because the records are shared with others",
+        Codec::Json => "plain JSON, because the records are shared with others",
+    }
+}
+
 impl fmt::Debug for SessionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
             .field("settings", &self.settings)
+            .field("codec", &self.codec)
+            .field("seal", &self.seal)
             .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,12 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use session_lock::{Clock, Moment};
 
 use crate::{
-    Header, RecordError, Remaining, SessionData, SessionHandle, SessionKey, Stored,
-    record::BadRecord, record::BodyFault,
+    BadRecord, Header, RecordError, RecordKind, Remaining, SessionData, SessionHandle, SessionKey,
+    StoreTime, Stored,
+    seal::{Opened, Seal},
 };
 
 /// A session as it was when it was read. Costs no lock and takes none.
@@ -25,6 +27,9 @@ pub trait ReadSession {
 
     /// How long the session has left, by the store's time.
     fn remaining(&self) -> Remaining;
+
+    /// When the session was first stored, or its user logged in, by the store's clock.
+    fn created(&self) -> StoreTime;
 }
 
 impl Snapshot {
@@ -42,6 +47,22 @@ impl Snapshot {
     /// How long the session has left, by the store's time.
     pub fn remaining(&self) -> Remaining {
         self.loaded.life.remaining()
+    }
+
+    /// When the session was first stored, or its user logged in, by the store's clock.
+    pub fn created(&self) -> StoreTime {
+        self.loaded.header.created
+    }
+
+    /// Whether the session is to outlive the browser's.
+    pub fn is_persistent(&self) -> bool {
+        self.loaded.header.is_persistent()
+    }
+
+    /// Whether it was read through an ID that the session had before. The new one is in the answer to the request that
+    /// changed it; an answer to this one must not change the cookie.
+    pub fn is_rotated(&self) -> bool {
+        self.loaded.rotated
     }
 }
 
@@ -65,6 +86,10 @@ impl ReadSession for Snapshot {
     fn remaining(&self) -> Remaining {
         self.remaining()
     }
+
+    fn created(&self) -> StoreTime {
+        self.created()
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -81,35 +106,51 @@ pub(crate) struct Loaded {
     pub(crate) header: Header,
     pub(crate) data: SessionData,
     pub(crate) life: Life,
+    /// Whether its seal or its codec is another than a commit would choose now.
+    pub(crate) outdated: bool,
+    /// Whether it has another ID by now than the one that it was read through.
+    pub(crate) rotated: bool,
 }
 
 impl Loaded {
     pub(crate) fn decode(
         key: &SessionKey,
         stored: Stored,
+        seal: &Seal,
         max_record: usize,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, RecordError> {
-        let data = SessionData::decode(&stored.body, max_record).map_err(|bad| {
-            RecordError::new(
-                key,
-                BadRecord::Body {
-                    reason: BodyFault(bad),
-                },
-            )
-        })?;
+        let opened = seal.open(key, &stored.header, &stored.body, max_record);
+        let Opened { data, outdated } = opened.map_err(|fault| RecordError::new(key, fault))?;
         let life = Life {
             idle: stored.time_to_live,
             absolute: stored.header.absolute_end.saturating_since(stored.read_at),
+            read_at: stored.read_at,
             since: clock.now(),
             clock: Arc::clone(clock),
         };
         Ok(Self {
+            rotated: stored.header.kind != RecordKind::Live,
             header: stored.header,
             data,
             life,
+            outdated,
         })
     }
+}
+
+/// Reads a record without keys and looks at all of its values: for fuzzing. How many there are.
+#[doc(hidden)]
+pub fn read_record(key: &SessionKey, record: &Bytes, limit: usize) -> Result<usize, BadRecord> {
+    let (header, body) = Header::decode(record)?;
+    let opened = Seal::default().open(key, &header, &record.slice(body..), limit)?;
+    let data = opened.data;
+    for name in data.keys() {
+        // Of another type, most of the time.
+        data.get::<Vec<String>>(name).ok();
+        data.get::<u64>(name).ok();
+    }
+    Ok(data.len())
 }
 
 /// How long a session had left at a moment of this process.
@@ -117,20 +158,32 @@ impl Loaded {
 pub(crate) struct Life {
     idle: Duration,
     absolute: Duration,
+    read_at: StoreTime,
     since: Moment,
     clock: Arc<dyn Clock>,
 }
 
 impl Life {
     /// The life of a session that is not stored yet.
-    pub(crate) fn unborn(timeouts: crate::Timeouts, clock: &Arc<dyn Clock>) -> Self {
+    pub(crate) fn unborn(
+        timeouts: crate::Timeouts,
+        clock: &Arc<dyn Clock>,
+        now: StoreTime,
+    ) -> Self {
         let clock = Arc::clone(clock);
         Self {
             idle: timeouts.idle(),
             absolute: timeouts.absolute(),
+            read_at: now,
             since: clock.now(),
             clock,
         }
+    }
+
+    /// The store's time.
+    pub(crate) fn now(&self) -> StoreTime {
+        self.read_at
+            .after(self.clock.now().saturating_since(self.since))
     }
 
     pub(crate) fn remaining(&self) -> Remaining {

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use session_lock::{Clock, FencingToken, Lease, LeaseTerms};
 
 use crate::{
-    AcquireError, CommitError, CommitId, DestroyError, Header, ReadError, Revision, SessionKey,
-    StoreError, StoreTime, Timeouts,
+    AcquireError, Bucket, Codec, CommitError, CommitId, DestroyError, Fault, Header, Listed,
+    ReadError, Revision, Revocation, Rotation, SessionId, SessionKey, Standing, StoreError,
+    StoreTime, Timeouts, UserEntry, UserKey,
 };
 
 /// A stored record, as a store read it.
@@ -32,7 +33,8 @@ pub struct Stored {
 pub struct Write {
     /// The version that the writer has seen and replaces.
     pub base: CommitId,
-    /// The header of the new version. The store sets its revision and may note the attempt in its digest.
+    /// The header of the new version. The store sets its revision and may note the attempt in its digest; a seal is
+    /// bound to the rest.
     pub header: Header,
     /// The encoded body.
     pub body: Bytes,
@@ -45,12 +47,15 @@ pub struct Write {
     reason = "the core builds it, stores take it apart"
 )]
 pub struct Creation {
-    /// Its header. The store sets the times and the revision by its own clock.
+    /// Its header. The store sets creation, absolute end and revision by its own clock, and may note the attempt in its
+    /// digest; a seal is bound to the rest.
     pub header: Header,
     /// The encoded body.
     pub body: Bytes,
     /// How long it lives.
     pub timeouts: Timeouts,
+    /// The login that it begins with, if it does.
+    pub login: Option<UserEntry>,
 }
 
 // The body is a secret.
@@ -115,7 +120,8 @@ pub struct LockRequest {
 /// the store checks in the same step as each write that the writer still holds the lock.
 ///
 /// # Contract
-/// 1. `load` of an unknown, expired or ended session is `Ok(None)`; `Err` means a fault.
+/// 1. `load` of an unknown, expired or ended session is `Ok(None)`; `Err` means a fault. An alias and a frozen copy are
+///    loaded as what they are, until their grace is over.
 /// 2. `lock` grants one lease of a session at a time, in the order in which this process asked; a session that does
 ///    not live is [`AcquireError::NoSession`] at once, also while somebody holds its lock.
 /// 3. `commit` writes only under the lease it is given and over the version named as base, all or nothing, and gives
@@ -130,14 +136,47 @@ pub struct LockRequest {
 /// 9. A use moves the idle end, never past the absolute end: commit, release, touch, renewal.
 /// 10. Every future may be dropped at any await: what it locked is given back, what it wrote is whole.
 /// 11. A record that cannot be read is an error and is left as it is.
+/// 12. `rotate` stores the session under its new ID and changes what stands under the old one in one step, or does
+///     neither. Nothing can be written through the old ID from then on: [`CommitError::Rotated`],
+///     [`AcquireError::Rotated`]. On servers that share nothing it may be two steps, of which the first one leaves the
+///     old ID readable. An alias leads to the session itself, never to another alias, and only until its own end.
+/// 13. A login and a rotation of a user's session are refused if that session, or all of the user's, were ended
+///     before; ending them ends whatever they have made.
+/// 14. `list` names every live session of a user and no other; `revoke` ends each of those it is told to.
 #[doc(alias = "master")]
 #[async_trait]
 pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
     /// Which promises the store keeps.
     fn capabilities(&self) -> Capabilities;
 
+    /// The codec that others expect who read and write the same records. They have no sealing keys either. `None`: the
+    /// records are ours alone.
+    fn shared_codec(&self) -> Option<Codec> {
+        None
+    }
+
+    /// A fresh ID for a session in this store.
+    fn new_id(&self) -> SessionId {
+        SessionId::random()
+    }
+
+    /// A fresh ID in that bucket, for a store that has buckets.
+    fn new_id_in(&self, bucket: Bucket) -> SessionId {
+        SessionId::random_in(bucket)
+    }
+
     /// The clock that leases are counted by.
     fn clock(&self) -> Arc<dyn Clock>;
+
+    /// The store's time, as far as it is known here without asking.
+    fn time(&self) -> StoreTime {
+        StoreTime::default().after(self.clock().unix_time())
+    }
+
+    /// Tells `notice` of sessions that run out, as far as the store learns of it. Best effort.
+    fn on_expiry(&self, notice: ExpiryNotice) {
+        drop(notice);
+    }
 
     /// Locks a live session and loads it.
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError>;
@@ -175,8 +214,44 @@ pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
         request: &LockRequest,
     ) -> Result<Committed, CommitError>;
 
-    /// Ends a session.
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError>;
+    /// Ends a session. Of an alias it ends nothing and returns it: the session has another ID by now.
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError>;
+
+    /// Lets a session go on under another ID, and gives the lease back. Needed for [`Promise::Rotation`].
+    async fn rotate(
+        &self,
+        lease: Lease<SessionKey>,
+        rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        drop((lease, rotation));
+        Err(unsupported("change the ID of a session").into())
+    }
+
+    /// What a login of that user is held against that begins now. This and all that follows is needed for
+    /// [`Promise::Users`].
+    async fn standing(&self, _user: &UserKey) -> Result<Standing, StoreError> {
+        Err(unsupported("begin a login"))
+    }
+
+    /// The live sessions of a user, in no particular order.
+    async fn list(&self, _user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        Err(unsupported("list a user's sessions"))
+    }
+
+    /// Ends sessions of a user; how many.
+    async fn revoke(&self, _user: &UserKey, _which: Revocation) -> Result<u64, StoreError> {
+        Err(unsupported("revoke a user's sessions"))
+    }
+
+    /// Accepts logins of a user again.
+    async fn enable(&self, _user: &UserKey) -> Result<(), StoreError> {
+        Err(unsupported("enable a user"))
+    }
+
+    /// Ends every session that was stored before, and every login that began before.
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        Err(unsupported("revoke all sessions"))
+    }
 
     /// Asks the server whether it can be used.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -184,6 +259,14 @@ pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
     /// Waits until every lease is given back.
     async fn drained(&self);
 }
+
+pub(crate) fn unsupported(action: &'static str) -> StoreError {
+    let fault = Fault::Unsuitable("the store does not know users or new IDs".to_owned());
+    StoreError::new(action, "this store", fault)
+}
+
+/// Is told of sessions that have run out.
+pub type ExpiryNotice = Arc<dyn Fn(&SessionKey) + Send + Sync>;
 
 /// When a read counts as a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,6 +398,10 @@ pub enum Promise {
     SurvivesRestart = 1 << 6,
     /// `update` writes without a lock in one step.
     OptimisticUpdate = 1 << 7,
+    /// A session can be given another ID, and nobody who knows only the old one gets into it by a login.
+    Rotation = 1 << 8,
+    /// The sessions of a user are listed and revoked, completely.
+    Users = 1 << 9,
 }
 
 impl Capabilities {
@@ -347,7 +434,7 @@ impl fmt::Debug for Capabilities {
     }
 }
 
-const ALL_PROMISES: [Promise; 8] = [
+const ALL_PROMISES: [Promise; 10] = [
     Promise::NoLostUpdate,
     Promise::AcrossProcesses,
     Promise::LateHolderWritesNothing,
@@ -356,4 +443,6 @@ const ALL_PROMISES: [Promise; 8] = [
     Promise::BothClocks,
     Promise::SurvivesRestart,
     Promise::OptimisticUpdate,
+    Promise::Rotation,
+    Promise::Users,
 ];

@@ -80,22 +80,24 @@ impl UnlockedSession {
     /// # Cancel safety
     /// Cancelled, the session may or may not be written.
     pub async fn save(self) -> Result<CommitReport, CommitError> {
-        let Loaded { header, data, .. } = self.loaded;
+        let Loaded {
+            header,
+            data,
+            rotated,
+            ..
+        } = self.loaded;
+        if rotated {
+            return Err(CommitError::Rotated);
+        }
         if !data.is_modified() {
             return Ok(CommitReport::nothing());
         }
         // The commit ID stays: unlocked writers overwrite each other, and only a commit tells them apart.
-        let write = Write {
-            base: header.commit_id,
-            header,
-            body: data.encode(),
-        };
+        let (base, key) = (header.commit_id, &self.inner.id_hash.session(&self.id));
+        let (header, body) = self.inner.seal.close(key, header, &data);
+        let write = Write { base, header, body };
         let request = self.inner.lock_request(self.inner.settings.wait_timeout);
-        let committed = self
-            .inner
-            .store
-            .update(self.id.key(), write, &request)
-            .await?;
+        let committed = self.inner.store.update(key, write, &request).await?;
         Ok(CommitReport::stored(committed.revision))
     }
 }

@@ -25,32 +25,34 @@ pub(crate) async fn update<T: Send, E: Send>(
     }
     if inner.store.capabilities().has(Promise::OptimisticUpdate) {
         // Tasks of one process would only make each other try again.
+        let key = &inner.id_hash.session(id);
         let _turn = inner.turns.take(*id.key()).await;
         for _ in 0..TRIES {
             let loaded = inner.load(id, TouchAfter::TenthOfIdle).await;
             let loaded = loaded.map_err(|error| WithError::Acquire(error.into()))?;
             let Loaded {
-                header, mut data, ..
+                header,
+                mut data,
+                rotated,
+                ..
             } = loaded.ok_or(WithError::Acquire(AcquireError::NoSession))?;
+            if rotated {
+                return Err(WithError::Acquire(AcquireError::Rotated));
+            }
             let value = change(&mut data).map_err(WithError::Body)?;
             if !data.is_modified() {
                 return Ok(value);
             }
-            let write = Write {
-                base: header.commit_id,
-                header: Header {
-                    commit_id: CommitId::random(),
-                    ..header
-                },
-                body: data.encode(),
+            let base = header.commit_id;
+            let header = Header {
+                commit_id: CommitId::random(),
+                ..header
             };
+            let (header, body) = inner.seal.close(key, header, &data);
+            let write = Write { base, header, body };
             match inner
                 .store
-                .update(
-                    id.key(),
-                    write,
-                    &inner.lock_request(inner.settings.wait_timeout),
-                )
+                .update(key, write, &inner.lock_request(inner.settings.wait_timeout))
                 .await
             {
                 Ok(_) => return Ok(value),

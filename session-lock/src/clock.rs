@@ -52,6 +52,19 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn sleep_until<'a>(&'a self, moment: Moment) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
+/// What `work` comes to, unless `until` has come first: then it is dropped.
+pub(crate) async fn by<T>(
+    clock: &dyn Clock,
+    until: Moment,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        value = work => Some(value),
+        () = clock.sleep_until(until) => None,
+    }
+}
+
 /// The machine's clock: `CLOCK_BOOTTIME` on Linux, the monotonic clock elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

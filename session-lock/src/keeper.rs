@@ -280,10 +280,12 @@ impl<R: Clone + Send + Sync + 'static> Shared<R> {
             let Some(wake) = self.plan_wake(now, flights.is_empty()) else {
                 return;
             };
+            // Flights first: however often something changes, what is on its way goes on.
             tokio::select! {
+                biased;
+                Some(()) = flights.next() => {}
                 () = self.changed.notified() => {}
                 () = sleep_until(&*self.clock, wake) => {}
-                Some(()) = flights.next() => {}
             }
         }
     }

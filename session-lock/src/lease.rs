@@ -24,6 +24,12 @@ pub struct Held<R> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FencingToken(pub u64);
 
+impl FencingToken {
+    /// The largest token that is ever made: 2^53 − 1, up to which every language counts exactly, Lua and JavaScript
+    /// included. Tokens that begin at the clock stay below it for 220 years.
+    pub const MAX: Self = Self((1 << 53) - 1);
+}
+
 /// How long a resource lives that each renewal of its lease also keeps alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "lockers build it")]
@@ -44,6 +50,10 @@ pub enum LossCause {
     Stolen,
     /// The lock is gone from its server: deleted, expired there, or the server lost its data.
     Gone,
+    /// The lock is gone from its server, which has started anew a short while ago.
+    NodeRestarted,
+    /// Too few nodes hold the lock still; on others it is gone or held by another owner.
+    QuorumLost,
     /// It was held for the longest time allowed.
     HeldTooLong,
     /// Its own holder gave it back.
@@ -56,6 +66,8 @@ impl fmt::Display for LossCause {
             Self::Expired => "its time ran out before a renewal was confirmed",
             Self::Stolen => "the lock is held by another owner",
             Self::Gone => "the lock is gone from its server",
+            Self::NodeRestarted => "the lock is gone from its server, which has started anew",
+            Self::QuorumLost => "too few nodes hold the lock still",
             Self::HeldTooLong => "it was held for the longest time allowed",
             Self::Released => "its holder gave it back",
         })
@@ -120,6 +132,10 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
         !self.remaining().is_zero()
     }
 
+    pub(crate) fn entry(&self) -> &Arc<Entry<R>> {
+        &self.entry
+    }
+
     /// The cause of the loss, if the lease is lost.
     pub fn loss(&self) -> Option<LossCause> {
         self.entry.loss(self.shared.clock.now())
@@ -157,7 +173,8 @@ pub(crate) struct Entry<R> {
     pub(crate) terms: LeaseTerms,
     token: Option<FencingToken>,
     renew_every: Duration,
-    hold_until: Moment,
+    /// Whether renewal can lengthen the lease at all.
+    is_renewed: bool,
     status: Mutex<Status>,
     changed: Notify,
 }
@@ -165,6 +182,7 @@ pub(crate) struct Entry<R> {
 #[derive(Clone, Copy)]
 pub(crate) struct Status {
     pub(crate) valid_until: Moment,
+    hold_until: Moment,
     pub(crate) next_renewal: Moment,
     pub(crate) ended: Option<LossCause>,
 }
@@ -185,9 +203,10 @@ impl<R: Send + Sync> Entry<R> {
             terms,
             token,
             renew_every,
-            hold_until,
+            is_renewed: keep_alive.is_some() || terms.longest_hold > terms.ttl.get(),
             status: Mutex::new(Status {
                 valid_until: terms.valid_until(sent_at).min(hold_until),
+                hold_until,
                 next_renewal: sent_at + renew_first,
                 ended: None,
             }),
@@ -201,15 +220,38 @@ impl<R: Send + Sync> Entry<R> {
 
     /// A renewal sent at `sent_at` was confirmed. A lease that is lost stays lost, also if nobody has asked yet.
     pub(crate) fn extended(&self, sent_at: Moment, clock: &dyn Clock) {
+        self.confirm(sent_at, clock, |_| ()).ok();
+    }
+
+    /// As [`extended`](Self::extended), at the wish of the holder: the longest hold counts from there.
+    pub(crate) fn extended_by_hand(
+        &self,
+        sent_at: Moment,
+        clock: &dyn Clock,
+    ) -> Result<(), LossCause> {
+        let hold_until = sent_at + self.terms.longest_hold;
+        self.confirm(sent_at, clock, |status| {
+            status.hold_until = status.hold_until.max(hold_until);
+        })
+    }
+
+    fn confirm(
+        &self,
+        sent_at: Moment,
+        clock: &dyn Clock,
+        change: impl FnOnce(&mut Status),
+    ) -> Result<(), LossCause> {
         let mut status = self.status();
         // Read under the mutex: whoever saw the lease as lost saw it before this moment.
-        if self.note_loss(&mut status, clock.now()).is_some() {
-            return;
+        if let Some(cause) = status.note_loss(clock.now()) {
+            return Err(cause);
         }
-        let until = self.terms.valid_until(sent_at).min(self.hold_until);
+        change(&mut status);
+        let until = self.terms.valid_until(sent_at).min(status.hold_until);
         status.valid_until = status.valid_until.max(until);
         drop(status);
         self.changed.notify_waiters();
+        Ok(())
     }
 
     /// The moment of the next renewal has been used; the one after it.
@@ -219,7 +261,7 @@ impl<R: Send + Sync> Entry<R> {
 
     /// Whether renewal still makes sense: the lease is not lost.
     pub(crate) fn wants_renewal(&self, now: Moment) -> bool {
-        self.loss(now).is_none()
+        self.is_renewed && self.loss(now).is_none()
     }
 
     /// Ends the lease, unless it has ended already; whether it had not.
@@ -233,21 +275,7 @@ impl<R: Send + Sync> Entry<R> {
     }
 
     fn loss(&self, now: Moment) -> Option<LossCause> {
-        self.note_loss(&mut self.status(), now)
-    }
-
-    /// A loss that was seen once is final: a confirmation that arrives later must not take it back.
-    fn note_loss(&self, status: &mut Status, now: Moment) -> Option<LossCause> {
-        if status.ended.is_none() {
-            status.ended = if now >= self.hold_until {
-                Some(LossCause::HeldTooLong)
-            } else if now >= status.valid_until {
-                Some(LossCause::Expired)
-            } else {
-                None
-            };
-        }
-        status.ended
+        self.status().note_loss(now)
     }
 
     async fn lost(&self, clock: &dyn Clock) -> LossCause {
@@ -265,5 +293,21 @@ impl<R: Send + Sync> Entry<R> {
                 () = clock.sleep_until(valid_until) => {}
             }
         }
+    }
+}
+
+impl Status {
+    /// A loss that was seen once is final: a confirmation that arrives later must not take it back.
+    fn note_loss(&mut self, now: Moment) -> Option<LossCause> {
+        if self.ended.is_none() {
+            self.ended = if now >= self.hold_until {
+                Some(LossCause::HeldTooLong)
+            } else if now >= self.valid_until {
+                Some(LossCause::Expired)
+            } else {
+                None
+            };
+        }
+        self.ended
     }
 }

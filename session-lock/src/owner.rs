@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::random_bytes;
+
 /// Random bytes that prove who holds a lock.
 ///
 /// One value serves one attempt to acquire and is never used again: a request that arrives late can then never be
@@ -13,9 +15,7 @@ impl OwnerValue {
     /// # Panics
     /// When the operating system gives no random bytes, which no safe program can go on from.
     pub fn random() -> Self {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        Self(bytes)
+        Self(random_bytes())
     }
 
     /// The bytes, as they are stored in the lock.

@@ -67,10 +67,30 @@ impl Default for Drift {
 }
 
 impl Drift {
+    /// That many percent of the TTL, and 2 ms.
+    ///
+    /// # Errors
+    /// [`InvalidDrift`] when it is not 0 to 50.
+    pub const fn percent(percent: u32) -> Result<Self, InvalidDrift> {
+        if percent > 50 {
+            return Err(InvalidDrift { percent });
+        }
+        Ok(Self { percent })
+    }
+
     /// The allowance for one TTL.
     pub fn of(self, ttl: Ttl) -> Duration {
         ttl.get() * self.percent / 100 + EXPIRY_GRAIN
     }
+}
+
+/// The allowance for clocks is out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the allowance for clocks is {percent} % of the TTL, allowed is 0 to 50 %")]
+#[non_exhaustive]
+pub struct InvalidDrift {
+    /// What was given.
+    pub percent: u32,
 }
 
 // Servers expire keys on a millisecond grid: one step for their rounding, one for ours.
@@ -123,6 +143,14 @@ mod tests {
             drift: Drift::default(),
             longest_hold: Duration::from_secs(60),
         }
+    }
+
+    #[test]
+    fn an_allowance_above_half_of_the_ttl_is_refused() {
+        assert_eq!(Drift::percent(51), Err(InvalidDrift { percent: 51 }));
+        assert_eq!(Drift::percent(1), Ok(Drift::default()));
+        let ttl = Ttl::new(Duration::from_secs(1)).unwrap();
+        assert_eq!(Drift::percent(50).unwrap().of(ttl).as_millis(), 502);
     }
 
     #[test]

@@ -7,14 +7,13 @@
 -- ARGV[1]  owner value (opaque bytes)
 -- ARGV[2]  what identifies the version that was loaded: magic, format version, kind, commit ID (12 bytes)
 -- ARGV[3]  the new record, under the revision that its writer expects; staged: as far as its head goes
--- ARGV[4]  length of the staged record; else absent
 -- Returns  {code, now_ms, extra}: 1 stored | 2 stored before | -1 no record | -2 ended | -3 not the owner
 --          | -4 another version | -5 a key of another type | -6 not a record of this format | -7 expired
---          | -8 staged record missing; extra is the revision if stored, else 1 if an earlier delivery of this attempt
+--          | -8 staged record missing | -11 it has a new ID; extra is the revision if stored, else 1 if an earlier delivery of this attempt
 --          may have been stored
 -- include now
 
-local new, length = ARGV[3], ARGV[4]
+local new = ARGV[3]
 local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
 if type(found) == 'string' and string.sub(found, 25) == ARGV[2] and redis.call('GET', KEYS[2]) == ARGV[1] then
   -- include replace
@@ -29,6 +28,7 @@ end
 -- for they are gone once it is.
 -- include header
 -- include digest
+-- include kinds
 local function refuse(code, extra)
   -- A negative answer is final: whoever gets it has no lock any more under which a late copy could be stored.
   if redis.pcall('GET', KEYS[2]) == ARGV[1] then
@@ -47,7 +47,8 @@ end
 local attempt = noted(head, string.sub(new, 71, 82))
 if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
-if string.sub(head, 28, 28) ~= 'L' then return refuse(-2, forgotten) end
+local dead = not_live(head)
+if dead then return refuse(dead, forgotten) end
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return refuse(-3, forgotten) end
 if string.sub(head, 25, 36) ~= ARGV[2] then return refuse(-4, forgotten) end
 return refuse(-8, forgotten)

@@ -3,7 +3,6 @@
 -- KEYS[2]  staged record, if the record is large: else absent
 -- ARGV[1]  absolute timeout in ms
 -- ARGV[2]  the record after its absolute end; staged: as far as its head goes
--- ARGV[3]  length of the staged record; else absent
 -- Returns  {code, now_ms, extra}: 1 stored | 2 stored before | -4 another record stands there
 --          | -5 a key of another type | -6 not a record of this format | -8 staged record missing; extra is the
 --          revision if stored, else 1 if an earlier delivery of this attempt may have been stored
@@ -14,7 +13,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   local ttl_ms = math.min(struct.unpack('>I8', ARGV[2], 13), absolute_ms)
   local times = struct.pack('>I8I8I8', now_ms, now_ms, now_ms + absolute_ms)
   if KEYS[2] then
-    if redis.call('STRLEN', KEYS[2]) ~= tonumber(ARGV[3]) then return {-8, now_ms, 0} end
+    if redis.call('EXISTS', KEYS[2]) == 0 then return {-8, now_ms, 1} end
     redis.call('SETRANGE', KEYS[2], 0, times)
     redis.call('PEXPIRE', KEYS[2], ttl_ms)
     redis.call('RENAME', KEYS[2], KEYS[1])

@@ -6,14 +6,13 @@
 -- KEYS[4]  staged record, if the record is large: else absent
 -- ARGV[1]  what identifies the version that was loaded: magic, format version, kind, commit ID (12 bytes)
 -- ARGV[2]  the new record, under the revision that its writer expects; staged: as far as its head goes
--- ARGV[3]  length of the staged record; else absent
 -- Returns  {code, now_ms, extra}: 1 stored | 2 stored before | -1 no record | -2 ended | -4 another version
 --          | -5 a key of another type | -6 not a record of this format | -7 expired | -8 staged record missing
---          | -10 locked; extra is the revision if stored, else 1 if an earlier delivery of this attempt may have been
+--          | -10 locked | -11 it has a new ID; extra is the revision if stored, else 1 if an earlier delivery of this attempt may have been
 --          stored
 -- include now
 
-local new, length = ARGV[2], ARGV[3]
+local new = ARGV[2]
 local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
 if type(found) == 'string' and string.sub(found, 25) == ARGV[1] and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
   -- include replace
@@ -23,6 +22,7 @@ end
 -- Refused. First of all: was this very attempt stored before?
 -- include header
 -- include digest
+-- include kinds
 local function refuse(code, extra)
   if KEYS[4] then redis.pcall('UNLINK', KEYS[4]) end
   return {code, now_ms, extra}
@@ -36,7 +36,8 @@ end
 local attempt = noted(head, string.sub(new, 71, 82))
 if attempt == 'written' then return refuse(2, (struct.unpack('>I8', head))) end
 local forgotten = attempt == 'forgotten' and 1 or 0
-if string.sub(head, 28, 28) ~= 'L' then return refuse(-2, forgotten) end
+local dead = not_live(head)
+if dead then return refuse(dead, forgotten) end
 -- Not final while the lock is held: a late copy of this attempt may still find the lock free and its version standing.
 if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return refuse(-10, 1) end
 if string.sub(head, 25, 36) ~= ARGV[1] then return refuse(-4, forgotten) end

@@ -6,11 +6,14 @@
 -- ARGV[2]  TTL of the queue in ms
 -- Returns  {code, now_ms, left_ms}: 1 queued, the lock runs out in left_ms unless renewed | 0 the lock is free
 --          | -1 no record | -2 ended | -5 a key of another type | -6 not a record of this format | -9 the lock is a key of another type
+--          | -11 it has a new ID
 -- include now
 -- include header
+-- include kinds
 local head, fault = header(KEYS[1])
 if not head then return {fault, now_ms, 0} end
-if string.sub(head, 28, 28) ~= 'L' then return {-2, now_ms, 0} end
+local dead = not_live(head)
+if dead then return {dead, now_ms, 0} end
 local kind = redis.call('TYPE', KEYS[2]).ok
 if kind ~= 'string' and kind ~= 'none' then return {-9, now_ms, 0} end
 local left_ms = redis.call('PTTL', KEYS[2])

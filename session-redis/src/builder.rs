@@ -1,19 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
-use redis::{
-    Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, Value, io::tcp::TcpSettings,
-};
+use redis::{Client, Pipeline, Value};
 use session_core::{ConfigError, Error, Fault, StoreError, StoreTime};
-use session_lock::{Clock, SystemClock};
+use session_lock::{
+    Clock, SystemClock,
+    link::{self, Link, ServerInfo, Source, connection_fault, server_error},
+};
 
 use crate::{
-    RedisStore,
-    delivery::Server,
-    error::{connection_fault, server_error},
-    keys::Prefix,
-    link::{Link, Source},
-    scripts::Scripts,
-    server_time::ServerTime,
+    RedisStore, delivery::Server, keys::Prefix, scripts::Scripts, server_time::ServerTime,
 };
 
 /// Settings of a [`RedisStore`].
@@ -131,12 +126,18 @@ impl RedisStoreBuilder {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn connect(self, url: &str) -> Result<RedisStore, Error> {
+        Ok(self.open_url(url).await?.into())
+    }
+
+    /// What [`connect`](Self::connect) makes a store of.
+    pub(crate) async fn open_url(self, url: &str) -> Result<Opened, Error> {
         // The URL may hold a password: of a URL that cannot be read, nothing is shown.
-        let client = url.into_connection_info().and_then(Client::open).map_err(|error| {
-            let fault = Fault::Unsuitable("the URL cannot be used; expected redis://[user[:password]@]host[:port][/database], rediss://... with feature `tls`, or unix:///path".to_owned());
-            StoreError::new("connect to the store", "a URL that cannot be read", fault).with_source(error)
+        let client = link::parse_url(url).map_err(|error| {
+            let fault = Fault::Unsuitable(link::URL_FORM.to_owned());
+            StoreError::new("connect to the store", "a URL that cannot be read", fault)
+                .with_source(error)
         })?;
-        self.from_client(client).await
+        self.open_client(client).await
     }
 
     /// Connects to the server of a client.
@@ -147,30 +148,20 @@ impl RedisStoreBuilder {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn from_client(self, client: Client) -> Result<RedisStore, Error> {
+        Ok(self.open_client(client).await?.into())
+    }
+
+    async fn open_client(self, client: Client) -> Result<Opened, Error> {
         let info = client.get_connection_info();
         let node: Arc<str> = info.addr().to_string().into();
-        // Without it, small packets wait for the acknowledgement of the one before.
-        let info = info
-            .clone()
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let open = |info: ConnectionInfo| {
-            Client::open(info).map_err(|error| {
-                StoreError::new(
-                    "connect to the store",
-                    node.to_string(),
-                    connection_fault(&error),
-                )
-                .with_source(error)
-            })
-        };
-        #[cfg(feature = "tls")]
-        ensure_crypto_provider();
-        let pushing = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3);
-        let listener = open(info.clone().set_redis_settings(pushing))?;
-        let source = Source::Client(Box::new(open(info)?));
+        let opened = link::open(info.clone())
+            .and_then(|client| Ok((client, link::open_pushing(info)?)))
+            .map_err(|error| {
+                let fault = connection_fault(&error);
+                StoreError::new("connect to the store", node.to_string(), fault).with_source(error)
+            });
+        let (client, listener) = opened?;
+        let source = Source::Client(Box::new(client));
         self.start(source, Arc::clone(&node), Some(listener)).await
     }
 
@@ -184,8 +175,8 @@ impl RedisStoreBuilder {
     #[cfg(feature = "deadpool")]
     pub async fn from_pool(self, pool: deadpool_redis::Pool) -> Result<RedisStore, Error> {
         tracing::info!("sessions on a connection pool: locks are waited for by looking");
-        self.start(Source::Pool(pool), "the pool's server".into(), None)
-            .await
+        let opened = self.start(Source::Pool(pool), "the pool's server".into(), None);
+        Ok(opened.await?.into())
     }
 
     async fn start(
@@ -193,7 +184,7 @@ impl RedisStoreBuilder {
         source: Source,
         node: Arc<str>,
         listener: Option<Client>,
-    ) -> Result<RedisStore, Error> {
+    ) -> Result<Opened, Error> {
         let prefix = Prefix::new(&self.prefix)?;
         self.check_ranges()?;
         let server = Server {
@@ -202,9 +193,20 @@ impl RedisStoreBuilder {
             time: ServerTime::new(Arc::clone(&self.clock)),
             clock: self.clock,
             resolve_timeout: self.resolve_timeout,
+            reloading: tokio::sync::Mutex::default(),
         };
         server.check(self.accepted_policy.as_deref()).await?;
-        Ok(RedisStore::new(server, prefix, listener))
+        Ok(Opened {
+            server,
+            prefix,
+            listener,
+        })
+    }
+
+    /// What stands before every script.
+    #[cfg(feature = "sanic")]
+    pub(crate) fn prelude(&self) -> &str {
+        &self.script_prelude
     }
 
     fn check_ranges(&self) -> Result<(), ConfigError> {
@@ -227,14 +229,16 @@ impl RedisStoreBuilder {
     }
 }
 
-/// TLS needs a provider of cryptography for the process. One that the application has chosen stays.
-#[cfg(feature = "tls")]
-fn ensure_crypto_provider() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Lost only to somebody who chose one at this very moment.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+/// A server that was checked, and what else a store needs.
+pub(crate) struct Opened {
+    pub(crate) server: Server,
+    pub(crate) prefix: Prefix,
+    pub(crate) listener: Option<Client>,
+}
+
+impl From<Opened> for RedisStore {
+    fn from(opened: Opened) -> Self {
+        Self::new(opened.server, opened.prefix, opened.listener)
     }
 }
 
@@ -243,26 +247,31 @@ impl Server {
     async fn check(&self, accepted_policy: Option<&str>) -> Result<(), StoreError> {
         let fail =
             |fault| StoreError::new("connect to the store", self.link.node().to_owned(), fault);
-        let mut pipeline = self.scripts.load_all();
-        pipeline.cmd("TIME").cmd("INFO");
-        let answers = self.link.call(&pipeline).await;
-        let answers = answers
-            .map_err(|error| error.into_store_error("connect to the store", self.link.node()))?;
-        let [loaded @ .., time, info] = &answers[..] else {
+        let ask = async |pipeline| {
+            let answers = self.link.call(&pipeline).await;
+            answers.map_err(|error| self.failed("connect to the store", error))
+        };
+        // First, and small: a server that is loading its data answers little at a time.
+        let mut questions = Pipeline::new();
+        questions.cmd("TIME").cmd("INFO");
+        let answers = ask(questions).await?;
+        let [time, info] = &answers[..] else {
             return Err(fail(Fault::Protocol));
         };
-        match info {
-            Value::BulkString(text) => {
-                check_info(&String::from_utf8_lossy(text), accepted_policy).map_err(fail)?;
+        match ServerInfo::read(info) {
+            Some(info) => {
+                info.check(accepted_policy).map_err(fail)?;
+                // Keys of several sessions are in several slots of a cluster.
+                if info.is_standalone() {
+                    self.link.join_scripts();
+                }
             }
-            Value::VerbatimString { text, .. } => {
-                check_info(text, accepted_policy).map_err(fail)?;
-            }
-            _ => tracing::warn!(
+            None => tracing::warn!(
                 node = self.link.node(),
                 "INFO is not permitted: version, role and eviction not checked"
             ),
         }
+        let loaded = ask(self.scripts.load_all()).await?;
         for answer in loaded.iter().chain([time]) {
             if let Value::ServerError(error) = answer {
                 return Err(
@@ -277,37 +286,6 @@ impl Server {
     }
 }
 
-fn check_info(info: &str, accepted_policy: Option<&str>) -> Result<(), Fault> {
-    let field = |name: &str| {
-        info.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-    };
-    let version = field("redis_version").unwrap_or_default();
-    let mut numbers = version
-        .split('.')
-        .map_while(|number| number.parse::<u32>().ok());
-    let known = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if known < (6, 2) {
-        return Err(Fault::Unsuitable(format!(
-            "the server has version {version:?}; needed is 6.2 or newer"
-        )));
-    }
-    if field("loading").is_some_and(|loading| loading != "0") {
-        return Err(Fault::Loading);
-    }
-    if field("role").is_some_and(|role| role != "master") {
-        return Err(Fault::ReadOnly);
-    }
-    match field("maxmemory_policy") {
-        Some(policy) if policy != "noeviction" && Some(policy) != accepted_policy => {
-            Err(Fault::Unsuitable(format!(
-                "the server evicts keys (maxmemory-policy {policy}), which loses sessions; set noeviction, or accept the policy by its name"
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn read_time(time: &Value) -> Option<StoreTime> {
     let Value::Array(parts) = time else {
         return None;
@@ -318,38 +296,4 @@ fn read_time(time: &Value) -> Option<StoreTime> {
     };
     let (seconds, micros) = (number(parts.first()?)?, number(parts.get(1)?)?);
     Some(StoreTime::from_millis(seconds * 1000 + micros / 1000))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str =
-        "redis_version:7.0.15\r\nloading:0\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n";
-
-    #[test]
-    fn a_server_that_can_lose_sessions_is_refused_unless_accepted_by_name() {
-        assert_eq!(check_info(GOOD, None), Ok(()));
-        let evicting = GOOD.replace("noeviction", "allkeys-lru");
-        assert!(matches!(
-            check_info(&evicting, None),
-            Err(Fault::Unsuitable(_))
-        ));
-        assert!(check_info(&evicting, Some("volatile-lru")).is_err());
-        assert_eq!(check_info(&evicting, Some("allkeys-lru")), Ok(()));
-    }
-
-    #[test]
-    fn replicas_loading_and_old_servers_are_refused() {
-        assert_eq!(
-            check_info(&GOOD.replace("master", "slave"), None),
-            Err(Fault::ReadOnly)
-        );
-        assert_eq!(
-            check_info(&GOOD.replace("loading:0", "loading:1"), None),
-            Err(Fault::Loading)
-        );
-        assert!(check_info(&GOOD.replace("7.0.15", "6.0.20"), None).is_err());
-        assert_eq!(check_info(&GOOD.replace("7.0.15", "6.2.0"), None), Ok(()));
-    }
 }

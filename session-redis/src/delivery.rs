@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Pipeline, RedisError, Value};
+use redis::{RedisError, ServerError, Value};
 use session_core::{Fault, StoreError};
-use session_lock::Clock;
+use session_lock::{
+    Clock,
+    link::{Call, CallError, Link, lost_script, server_error},
+};
 
 use crate::{
-    error::{CallError, is_no_script, server_error},
-    link::Link,
     scripts::{Answer, Scripts},
     server_time::ServerTime,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a write whose fate is unknown is asked for.
     pub(crate) resolve_timeout: Duration,
+    /// Held by whoever gives the server its scripts again.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
 }
 
 /// The answer to a write.
@@ -39,20 +42,54 @@ pub(crate) struct Undelivered {
 }
 
 impl Server {
+    /// `action` failed here.
+    pub(crate) fn failed(&self, action: &'static str, error: CallError) -> StoreError {
+        let failed = StoreError::new(action, self.link.node().to_owned(), error.fault);
+        match error.source {
+            Some(source) => failed.with_source(source),
+            None => failed,
+        }
+    }
+
+    /// The server answered with an error.
+    pub(crate) fn fault(&self, action: &'static str, error: &ServerError) -> StoreError {
+        let node = self.link.node().to_owned();
+        StoreError::new(action, node, server_error(error))
+            .with_source(RedisError::from(error.clone()))
+    }
+
+    /// The server answered something that cannot be understood.
+    pub(crate) fn protocol(&self, action: &'static str) -> StoreError {
+        StoreError::new(action, self.link.node().to_owned(), Fault::Protocol)
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        let ping = || {
+            let mut call = Call::default();
+            call.add(redis::cmd("PING"));
+            call
+        };
+        let answers = self.call(&ping).await;
+        match &answers.map_err(|error| self.failed("ping", error))?[..] {
+            [Value::ServerError(error)] => Err(self.fault("ping", error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends a write until it is answered: the very same attempt, which the server executes at most once.
     ///
-    /// The call of the script stands last in the pipeline. Gives up after a call timeout if nothing of it can have
+    /// Gives up after a call timeout if nothing of it can have
     /// reached the server, else after the resolve timeout.
     pub(crate) async fn deliver(
         &self,
         action: &'static str,
-        pipeline: &Pipeline,
+        call: impl Fn() -> Call + Sync,
     ) -> Result<Delivered, Undelivered> {
         let start = self.clock.now();
         let mut again = false;
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.run(pipeline).await {
+            let error = match self.run(&call).await {
                 Ok(answer) => return Ok(Delivered { answer, again }),
                 Err(error) => error,
             };
@@ -64,7 +101,7 @@ impl Server {
             };
             let over = start + limit;
             if self.clock.now() + pause >= over || !(error.is_passing() || error.sent) {
-                let error = error.into_store_error(action, self.link.node());
+                let error = self.failed(action, error);
                 return Err(Undelivered {
                     error,
                     unknown: again,
@@ -75,10 +112,13 @@ impl Server {
         }
     }
 
-    /// Runs a pipeline whose last command is a script, and reads the script's answer. Loads the scripts if the
-    /// server has lost them.
-    pub(crate) async fn run(&self, pipeline: &Pipeline) -> Result<Answer, CallError> {
-        let values = self.call(pipeline).await?;
+    /// Runs a call that ends with a script, and reads the script's answer.
+    pub(crate) async fn run(&self, call: &(impl Fn() -> Call + Sync)) -> Result<Answer, CallError> {
+        let mut values = self.call(call).await?;
+        if values.last() == Some(&Value::Nil) {
+            // Not simple enough for the script that serves many at once.
+            values = Box::pin(self.alone(call)).await?;
+        }
         if let Some(Value::ServerError(error)) = values
             .iter()
             .find(|value| matches!(value, Value::ServerError(_)))
@@ -93,16 +133,48 @@ impl Server {
         Ok(answer)
     }
 
-    /// Runs a pipeline, and runs it again if the server has lost a script of it.
-    pub(crate) async fn call(&self, pipeline: &Pipeline) -> Result<Vec<Value>, CallError> {
-        let values = self.link.call(pipeline).await?;
-        if !values
-            .iter()
-            .any(|value| matches!(value, Value::ServerError(error) if is_no_script(error)))
-        {
+    /// Runs a call that is joined with no other one.
+    async fn alone(&self, call: &(impl Fn() -> Call + Sync)) -> Result<Vec<Value>, CallError> {
+        let values = self.link.call(&call().alone()).await?;
+        if !lost_script(&values) {
             return Ok(values);
         }
-        self.link.call(&self.scripts.spelled_out(pipeline)).await
+        self.spelled_out(call).await
+    }
+
+    /// Runs a call, and runs it again if the server has lost its script.
+    pub(crate) async fn call(
+        &self,
+        call: &(impl Fn() -> Call + Sync),
+    ) -> Result<Vec<Value>, CallError> {
+        let values = self.link.join(call()).await?;
+        if !lost_script(&values) {
+            return Ok(values);
+        }
+        Box::pin(self.spelled_out(call)).await
+    }
+
+    /// Runs a call that changes nothing: once more over a new connection if its own was broken, perhaps since long ago.
+    pub(crate) async fn ask(
+        &self,
+        call: &(impl Fn() -> Call + Sync),
+    ) -> Result<Vec<Value>, CallError> {
+        match self.call(call).await {
+            Err(error) if error.sent && error.fault == Fault::Unreachable => self.call(call).await,
+            answers => answers,
+        }
+    }
+
+    /// Runs a call with the text of its script. One of the callers gives the server all scripts again: those that serve
+    /// many at once are never spelled out.
+    async fn spelled_out(
+        &self,
+        call: &(impl Fn() -> Call + Sync),
+    ) -> Result<Vec<Value>, CallError> {
+        if let Ok(_one) = self.reloading.try_lock() {
+            self.link.call(&self.scripts.load_all()).await?;
+        }
+        self.link.call(&call().spelled_out()).await
     }
 }
 

@@ -1,97 +1,106 @@
 //! The only place that loads scripts, and what their answers mean.
 
+use std::sync::Arc;
+
 use redis::{Pipeline, Value};
 use session_core::StoreTime;
-
-/// A script as the server knows it: by its SHA-1.
-#[derive(Debug)]
-pub(crate) struct Script {
-    source: String,
-    sha: String,
-}
+use session_lock::link::{NOW, Routine, Script};
 
 /// All scripts of the store.
 #[derive(Debug)]
 pub(crate) struct Scripts {
-    pub(crate) commit: Script,
-    pub(crate) update: Script,
-    pub(crate) create: Script,
-    pub(crate) destroy: Script,
-    pub(crate) release: Script,
-    pub(crate) renew: Script,
-    pub(crate) touch: Script,
-    pub(crate) wait: Script,
-    pub(crate) leave: Script,
+    pub(crate) commit: Arc<Routine>,
+    pub(crate) update: Arc<Routine>,
+    pub(crate) create: Arc<Routine>,
+    pub(crate) destroy: Arc<Routine>,
+    pub(crate) release: Arc<Routine>,
+    pub(crate) renew: Arc<Routine>,
+    pub(crate) touch: Arc<Routine>,
+    pub(crate) wait: Arc<Routine>,
+    pub(crate) leave: Arc<Routine>,
+    pub(crate) rotate: Arc<Routine>,
+    pub(crate) login: Arc<Routine>,
+    pub(crate) enter: Arc<Routine>,
+    pub(crate) freeze: Arc<Routine>,
+    pub(crate) thaw: Arc<Routine>,
+    pub(crate) revoke: Arc<Routine>,
+    pub(crate) standing: Arc<Routine>,
+    pub(crate) floor: Arc<Routine>,
+    pub(crate) list: Arc<Routine>,
 }
 
 macro_rules! script {
     ($prelude:expr, $name:literal) => {
-        Script::new(include_str!(concat!("../lua/", $name, ".lua")), $prelude)
+        Script::new(
+            include_str!(concat!("../lua/", $name, ".lua")),
+            $prelude,
+            &LIBRARIES,
+        )
+    };
+}
+
+macro_rules! routine {
+    ($prelude:expr, $one:literal) => {
+        Arc::new(Routine::new(script!($prelude, $one), None))
+    };
+    ($prelude:expr, $one:literal, $many:literal) => {
+        Arc::new(Routine::new(
+            script!($prelude, $one),
+            Some(script!($prelude, $many)),
+        ))
     };
 }
 
 /// What scripts have in common, put in where a line says `-- include NAME`: after the quick way through the script,
 /// if it is not needed there.
-const LIBRARIES: [(&str, &str); 6] = [
-    ("now", include_str!("../lua/lib/now.lua")),
+const LIBRARIES: [(&str, &str); 16] = [
+    NOW,
     ("header", include_str!("../lua/lib/header.lua")),
     ("digest", include_str!("../lua/lib/digest.lua")),
     ("replace", include_str!("../lua/lib/replace.lua")),
+    ("quickly", include_str!("../lua/lib/quickly.lua")),
     ("touch", include_str!("../lua/lib/touch.lua")),
     ("wake", include_str!("../lua/lib/wake.lua")),
+    ("kinds", include_str!("../lua/lib/kinds.lua")),
+    ("users", include_str!("../lua/lib/users.lua")),
+    ("finish", include_str!("../lua/lib/finish.lua")),
+    ("holder", include_str!("../lua/lib/holder.lua")),
+    ("leave_old", include_str!("../lua/lib/leave_old.lua")),
+    ("admit", include_str!("../lua/lib/admit.lua")),
+    ("first", include_str!("../lua/lib/first.lua")),
+    ("once", include_str!("../lua/lib/once.lua")),
+    ("reschedule", include_str!("../lua/lib/reschedule.lua")),
 ];
 
 impl Scripts {
     /// `prelude` stands before each script: empty but in tests, which make single calls of a script fail with it.
     pub(crate) fn new(prelude: &str) -> Self {
         Self {
-            commit: script!(prelude, "commit"),
-            update: script!(prelude, "update"),
-            create: script!(prelude, "create"),
-            destroy: script!(prelude, "destroy"),
-            release: script!(prelude, "release"),
-            renew: script!(prelude, "renew"),
-            touch: script!(prelude, "touch"),
-            wait: script!(prelude, "wait"),
-            leave: script!(prelude, "leave"),
+            commit: routine!(prelude, "commit", "commits"),
+            update: routine!(prelude, "update", "updates"),
+            create: routine!(prelude, "create"),
+            destroy: routine!(prelude, "destroy"),
+            release: routine!(prelude, "release"),
+            renew: routine!(prelude, "renew"),
+            touch: routine!(prelude, "touch"),
+            wait: routine!(prelude, "wait"),
+            leave: routine!(prelude, "leave"),
+            rotate: routine!(prelude, "rotate"),
+            login: routine!(prelude, "login"),
+            enter: routine!(prelude, "enter"),
+            freeze: routine!(prelude, "freeze"),
+            thaw: routine!(prelude, "thaw"),
+            revoke: routine!(prelude, "revoke"),
+            standing: routine!(prelude, "standing"),
+            floor: routine!(prelude, "floor"),
+            list: routine!(prelude, "list"),
         }
     }
 
     /// Makes every script known to the server.
     pub(crate) fn load_all(&self) -> Pipeline {
         let mut pipeline = Pipeline::new();
-        for script in self.all() {
-            pipeline.cmd("SCRIPT").arg("LOAD").arg(&script.source);
-        }
-        pipeline
-    }
-
-    /// The same calls with the text of the scripts in place of their hashes, for a server that has lost them.
-    pub(crate) fn spelled_out(&self, pipeline: &Pipeline) -> Pipeline {
-        let mut spelled = Pipeline::with_capacity(pipeline.len());
-        for command in pipeline.cmd_iter() {
-            let mut words = command.args_iter().filter_map(|word| match word {
-                redis::Arg::Simple(word) => Some(word),
-                _ => None,
-            });
-            let (name, first) = (words.next().unwrap_or_default(), words.next());
-            let source = self
-                .all()
-                .into_iter()
-                .find(|script| Some(script.sha.as_bytes()) == first);
-            let command = match source {
-                Some(script) => spelled.cmd("EVAL").arg(&script.source),
-                None => spelled.add_command(redis::Cmd::new()).arg(name).arg(first),
-            };
-            words.for_each(|word| {
-                command.arg(word);
-            });
-        }
-        spelled
-    }
-
-    fn all(&self) -> [&Script; 9] {
-        [
+        for routine in [
             &self.commit,
             &self.update,
             &self.create,
@@ -101,31 +110,19 @@ impl Scripts {
             &self.touch,
             &self.wait,
             &self.leave,
-        ]
-    }
-}
-
-impl Script {
-    fn new(source: &str, prelude: &str) -> Self {
-        let include = |line: &str| {
-            let name = line.trim().strip_prefix("-- include ");
-            let library = LIBRARIES.iter().find(|(library, _)| Some(*library) == name);
-            library.map_or_else(|| format!("{line}\n"), |(_, text)| (*text).to_owned())
-        };
-        let source = prelude.to_owned() + &source.lines().map(include).collect::<String>();
-        let sha = sha1_smol::Sha1::from(&source).digest().to_string();
-        Self { source, sha }
-    }
-
-    /// Adds a call of the script to a pipeline.
-    pub(crate) fn call(&self, pipeline: &mut Pipeline, keys: &[&str], args: &[&[u8]]) {
-        let call = pipeline.cmd("EVALSHA").arg(&self.sha).arg(keys.len());
-        for key in keys {
-            call.arg(key);
+            &self.rotate,
+            &self.login,
+            &self.enter,
+            &self.freeze,
+            &self.thaw,
+            &self.revoke,
+            &self.standing,
+            &self.floor,
+            &self.list,
+        ] {
+            routine.load(&mut pipeline);
         }
-        for arg in args {
-            call.arg(arg);
-        }
+        pipeline
     }
 }
 
@@ -154,6 +151,10 @@ pub(crate) enum Code {
     NoStage,
     Locked,
     ForeignLock,
+    Rotated,
+    Superseded,
+    UserDisabled,
+    TooManySessions,
 }
 
 impl Answer {
@@ -178,6 +179,10 @@ impl Answer {
             -8 => Code::NoStage,
             -9 => Code::ForeignLock,
             -10 => Code::Locked,
+            -11 => Code::Rotated,
+            -12 => Code::Superseded,
+            -13 => Code::UserDisabled,
+            -14 => Code::TooManySessions,
             _ => return None,
         };
         Some(Self {

@@ -9,23 +9,30 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Client, Pipeline, Value};
+use redis::{Client, Cmd, Value};
 use session_core::{
     AcquireError, Attempt, BadRecord, Capabilities, CommitError, Committed, Creation, DestroyError,
-    Fault, Granted, Header, LockRequest, PrimaryStore, Promise, ReadError, RecordError, RecordKind,
-    SessionKey, StoreError, Stored, TouchAfter, Write, identity,
+    ExpiryNotice, Fault, Granted, Header, Listed, LockRequest, PrimaryStore, Promise, ReadError,
+    RecordError, RecordKind, Revision, Revocation, Rotation, SessionKey, Standing, StoreError,
+    StoreTime, Stored, TouchAfter, UserKey, Write, identity,
 };
-use session_lock::{Clock, KeepAlive, Keeper, Lease, LossCause, OwnerValue};
+use session_lock::{
+    Clock, KeepAlive, Keeper, Lease, OwnerValue,
+    link::{Call, Entry, Routine, is_wrong_type},
+};
 
 use crate::{
     delivery::{Delivered, Server, Undelivered},
-    error::{is_wrong_type, server_error},
+    expiry,
     keys::{Keys, Prefix},
     leases::Leases,
-    scripts::{Code, Script},
+    scripts::Code,
     server_time::millis,
-    waiters::{LineFull, Waiters, queue_ttl_ms},
-    write::{self, Encoded},
+    under_lease,
+    users::First,
+    waiters::Waiters,
+    waiting::{self, Contended},
+    write::{self, Encoded, Flight},
 };
 
 /// Sessions on one Redis or Valkey, 6.2 or newer. Cheap to clone.
@@ -37,9 +44,9 @@ pub struct RedisStore {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    server: Arc<Server>,
-    prefix: Prefix,
+pub(crate) struct Inner {
+    pub(crate) server: Arc<Server>,
+    pub(crate) prefix: Prefix,
     keeper: Keeper<SessionKey>,
     waiters: Waiters,
     process: u64,
@@ -79,12 +86,12 @@ impl RedisStore {
     /// The Redis key of a session's record: for tests that damage it.
     #[doc(hidden)]
     pub fn record_key(&self, key: &SessionKey) -> String {
-        self.inner.prefix.keys(key).record
+        self.inner.prefix.keys(key).record().to_owned()
     }
 }
 
 impl Inner {
-    fn next_attempt(&self) -> Attempt {
+    pub(crate) fn next_attempt(&self) -> Attempt {
         Attempt {
             process: self.process,
             number: self.attempts.fetch_add(1, Ordering::Relaxed),
@@ -103,17 +110,15 @@ impl Inner {
             // A new owner value for each try: a copy that arrives late must not be taken for this one.
             let owner = OwnerValue::random();
             let pending = self.keeper.ask(*key, owner, request.terms);
-            let mut pipeline = Pipeline::with_capacity(3);
-            let ttl_ms = request.terms.ttl.as_millis();
-            pipeline
-                .cmd("SET")
-                .arg(&keys.lock)
-                .arg(owner.as_bytes())
-                .arg("NX")
-                .arg("PX")
-                .arg(ttl_ms);
-            read(&mut pipeline, keys);
-            let mut values = match self.server.call(&pipeline).await {
+            let call = || {
+                let mut set = Cmd::with_capacity(6, keys.lock().len() + 48);
+                set.arg("SET").arg(keys.lock()).arg(owner.as_bytes());
+                set.arg("NX").arg("PX").arg(request.terms.ttl.as_millis());
+                let mut call = Call::with_capacity(1);
+                call.add(set);
+                call.read(keys.record())
+            };
+            let mut values = match self.server.call(&call).await {
                 Ok(values) => values,
                 Err(error) => {
                     if !error.sent {
@@ -123,21 +128,23 @@ impl Inner {
                     if error.fault == Fault::Unreachable && error.sent && tries < 2 {
                         continue;
                     }
-                    return Err(error
-                        .into_store_error("lock a session", self.server.link.node())
-                        .into());
+                    return Err(self.server.failed("lock a session", error).into());
                 }
             };
             if values.is_empty() {
-                return Err(self.protocol("lock a session").into());
+                return Err(self.server.protocol("lock a session").into());
             }
-            let (answer, record) = (values.remove(0), values);
+            let answer = values.remove(0);
+            let record = self.surely("lock a session", keys, values.pop()).await?;
             return match answer {
                 // Dropping `pending` releases behind it on the same connection whatever cannot be used.
-                Value::Okay => match self.stored(key, record)? {
+                Value::Okay => match self.stored(key, record, None)? {
+                    Some(stored) if stored.header.kind != RecordKind::Live => {
+                        Err(AcquireError::Rotated)
+                    }
                     Some(stored) => {
                         let lease = pending.granted(Some(KeepAlive {
-                            left: stored.time_to_live,
+                            left: stored.header.surely_left(stored.read_at),
                             full: stored.header.idle_timeout,
                         }));
                         Ok(Some(Granted { lease, stored }))
@@ -146,74 +153,67 @@ impl Inner {
                 },
                 Value::Nil => {
                     pending.refused();
-                    self.stored(key, record)?
-                        .map_or(Err(AcquireError::NoSession), |_| Ok(None))
+                    match self.stored(key, record, None)? {
+                        Some(stored) if stored.header.kind == RecordKind::Live => Ok(None),
+                        Some(_) => Err(AcquireError::Rotated),
+                        None => Err(AcquireError::NoSession),
+                    }
                 }
                 Value::ServerError(error) => {
                     pending.refused();
-                    Err(self.server_fault("lock a session", &error).into())
+                    Err(self.server.fault("lock a session", &error).into())
                 }
-                _ => Err(self.protocol("lock a session").into()),
+                _ => Err(self.server.protocol("lock a session").into()),
             };
         }
     }
 
-    /// Puts this process into the server's queue, if it listens. `None`: the lock is free now; else how long it is
-    /// held unless renewed.
-    async fn queue_up(
+    /// The text of a record, or what stands there instead: asked for once more if that cannot be told, because many were
+    /// read together.
+    async fn surely(
         &self,
-        key: &SessionKey,
+        action: &'static str,
         keys: &Keys,
-    ) -> Result<Option<Duration>, AcquireError> {
-        let channel = self.waiters.channel_for(key);
-        let mut pipeline = Pipeline::new();
-        let ttl_ms = queue_ttl_ms().to_string();
-        let args = [channel.as_bytes(), ttl_ms.as_bytes()];
-        self.server
-            .scripts
-            .wait
-            .call(&mut pipeline, &write::all(keys), &args);
-        let answer = self.server.run(&pipeline).await;
-        let answer = answer.map_err(|error| {
-            error.into_store_error("wait for a session", self.server.link.node())
-        })?;
-        match answer.code {
-            Code::Done => Ok(Some(
-                u64::try_from(answer.extra).map_or(Duration::MAX / 2, Duration::from_millis),
-            )),
-            Code::Nothing => Ok(None),
-            Code::NoRecord | Code::Ended => Err(AcquireError::NoSession),
-            Code::WrongType => Err(RecordError::new(key, BadRecord::WrongType).into()),
-            Code::ForeignLock => Err(RecordError::new(key, BadRecord::ForeignLock).into()),
-            _ => Err(RecordError::new(key, BadRecord::Unreadable).into()),
+        record: Option<Value>,
+    ) -> Result<Option<Value>, StoreError> {
+        match &record {
+            Some(Value::Array(nothing)) if nothing.is_empty() => {
+                let again = Call::default().read(keys.record()).alone();
+                // Boxed, because it is rare and would make every future larger.
+                let answers = Box::pin(self.server.link.call(&again)).await;
+                let answers = answers.map_err(|error| self.server.failed(action, error));
+                Ok(answers?.pop())
+            }
+            _ => Ok(record),
         }
     }
 
-    /// The live session in the answers to [`read`].
-    fn stored(&self, key: &SessionKey, answers: Vec<Value>) -> Result<Option<Stored>, ReadError> {
+    /// What can be read in a record: a session, an alias, a frozen copy. `left`: how long it stands yet; of a session that
+    /// is locked, its full time, for holding it is using it.
+    fn stored(
+        &self,
+        key: &SessionKey,
+        record: Option<Value>,
+        left: Option<Duration>,
+    ) -> Result<Option<Stored>, ReadError> {
         let bad = |fault| RecordError::new(key, fault);
-        let Ok([record, ttl]) = <[Value; 2]>::try_from(answers) else {
-            return Err(self.protocol("read a session").into());
-        };
-        let (record, ttl) = match (record, ttl) {
-            (Value::Nil, _) => return Ok(None),
-            (Value::BulkString(record), Value::Int(ttl)) => (record, ttl),
-            (Value::ServerError(error), _) if is_wrong_type(&error) => {
+        let record = match record {
+            Some(Value::Nil) => return Ok(None),
+            Some(Value::BulkString(record)) => record,
+            Some(Value::ServerError(error)) if is_wrong_type(&error) => {
                 return Err(bad(BadRecord::WrongType).into());
             }
-            (Value::ServerError(error), _) | (_, Value::ServerError(error)) => {
-                return Err(self.server_fault("read a session", &error).into());
+            Some(Value::ServerError(error)) => {
+                return Err(self.server.fault("read a session", &error).into());
             }
-            _ => return Err(self.protocol("read a session").into()),
+            _ => return Err(self.server.protocol("read a session").into()),
         };
         let (header, body) = Header::decode(&record).map_err(bad)?;
-        // The record may have run out between the two commands.
-        if header.kind != RecordKind::Live || ttl == TTL_NO_KEY {
+        if header.kind == RecordKind::Tombstone {
             return Ok(None);
         }
         let read_at = self.server.time.now();
-        let time_to_live =
-            u64::try_from(ttl).map_or_else(|_| header.time_to_live(read_at), Duration::from_millis);
+        let time_to_live = left.unwrap_or_else(|| header.time_to_live(read_at));
         Ok(Some(Stored {
             header,
             body: Bytes::from(record).slice(body..),
@@ -226,14 +226,10 @@ impl Inner {
     fn touch_behind(self: &Arc<Self>, keys: Keys) {
         let inner = Arc::clone(self);
         tokio::spawn(async move {
-            let mut pipeline = Pipeline::new();
-            inner
-                .server
-                .scripts
-                .touch
-                .call(&mut pipeline, &[&keys.record], &[]);
+            let keys = [keys.record().as_bytes()];
+            let touch = Entry::new(&inner.server.scripts.touch, &keys, &[]);
             // Unanswered, the next use touches again.
-            inner.server.run(&pipeline).await.ok();
+            inner.server.run(&|| touch.clone().into()).await.ok();
         });
     }
 
@@ -241,7 +237,7 @@ impl Inner {
     async fn write(
         &self,
         action: &'static str,
-        script: &Script,
+        script: &Arc<Routine>,
         key: &SessionKey,
         owner: Option<&OwnerValue>,
         write: Write,
@@ -252,51 +248,83 @@ impl Inner {
         let args: Vec<&[u8]> = args.into_iter().flatten().collect();
         let record = Encoded::version(write, attempt, self.server.time.now());
         let stage = write::stage(&self.prefix, key, attempt);
-        let pipeline = write::flight(script, &write::all(&keys), &args, &record, stage);
-        self.server.deliver(action, &pipeline).await
+        let flight = Flight::new(script, &keys.all(), &args, record, stage);
+        self.server.deliver(action, || flight.call()).await
     }
 
     /// Ends a session; only under the lock, if an owner is given.
-    async fn destroy(
+    pub(crate) async fn destroy(
         &self,
         key: &SessionKey,
         owner: Option<&OwnerValue>,
+        aliases: Aliases,
     ) -> Result<Delivered, Undelivered> {
         let keys = self.prefix.keys(key);
         let owner = owner.map_or(&[][..], |owner| owner.as_bytes());
         let ttl_ms = millis(TOMBSTONE_TTL).to_string();
-        let mut pipeline = Pipeline::new();
-        self.server.scripts.destroy.call(
-            &mut pipeline,
-            &write::all(&keys),
-            &[owner, ttl_ms.as_bytes()],
-        );
-        self.server.deliver("end a session", &pipeline).await
-    }
-
-    fn server_fault(&self, action: &'static str, error: &redis::ServerError) -> StoreError {
-        StoreError::new(
-            action,
-            self.server.link.node().to_owned(),
-            server_error(error),
-        )
-        .with_source(redis::RedisError::from(error.clone()))
-    }
-
-    fn protocol(&self, action: &'static str) -> StoreError {
-        StoreError::new(action, self.server.link.node().to_owned(), Fault::Protocol)
+        let aliases: &[u8] = match aliases {
+            Aliases::End => b"1",
+            Aliases::Keep => b"0",
+        };
+        let args = [owner, ttl_ms.as_bytes(), aliases];
+        let destroy = Entry::new(&self.server.scripts.destroy, &keys.all(), &args);
+        let deliver = self
+            .server
+            .deliver("end a session", || destroy.clone().into());
+        deliver.await
     }
 }
 
-/// Adds the reading of a record to a flight.
-fn read(pipeline: &mut Pipeline, keys: &Keys) {
-    pipeline.cmd("GET").arg(&keys.record);
-    pipeline.cmd("PTTL").arg(&keys.record);
+impl Contended for RedisStore {
+    fn server(&self) -> &Server {
+        &self.inner.server
+    }
+
+    fn waiters(&self) -> &Waiters {
+        &self.inner.waiters
+    }
+
+    async fn try_lock(
+        &self,
+        key: &SessionKey,
+        keys: &Keys,
+        request: &LockRequest,
+    ) -> Result<Option<Granted>, AcquireError> {
+        self.inner.try_lock(key, keys, request).await
+    }
+
+    async fn check(&self, key: &SessionKey) -> Result<(), AcquireError> {
+        match self.load(key, TouchAfter::Never).await? {
+            Some(stored) if stored.header.kind == RecordKind::Live => Ok(()),
+            Some(_) => Err(AcquireError::Rotated),
+            None => Err(AcquireError::NoSession),
+        }
+    }
+
+    fn wait(&self, keys: &Keys, args: &[&[u8]]) -> Entry {
+        Entry::new(&self.inner.server.scripts.wait, &keys.all(), args)
+    }
+}
+
+/// Asks for a record, and how long it stands yet.
+fn read(keys: &Keys) -> Call {
+    let mut left = Cmd::with_capacity(2, 4 + keys.record().len());
+    left.arg("PTTL").arg(keys.record());
+    let mut call = Call::with_capacity(1);
+    call.add(left);
+    call.read(keys.record())
+}
+
+/// What is to become of an alias that is ended.
+#[derive(Clone, Copy)]
+pub(crate) enum Aliases {
+    End,
+    Keep,
 }
 
 // What PTTL answers when there is no such key.
 const TTL_NO_KEY: i64 = -2;
-const TOMBSTONE_TTL: Duration = Duration::from_secs(5 * 60);
+pub(crate) const TOMBSTONE_TTL: Duration = Duration::from_secs(5 * 60);
 
 #[async_trait]
 impl PrimaryStore for RedisStore {
@@ -310,52 +338,34 @@ impl PrimaryStore for RedisStore {
             .with(Promise::BothClocks)
             .with(Promise::SurvivesRestart)
             .with(Promise::OptimisticUpdate)
+            .with(Promise::Rotation)
+            .with(Promise::Users)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.inner.server.clock)
     }
 
-    async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
-        let inner = &*self.inner;
-        let (keys, clock) = (inner.prefix.keys(key), &inner.server.clock);
-        let start = clock.now();
-        let deadline = start + request.wait;
-        let held = || AcquireError::Held {
-            waited: clock.now().saturating_since(start),
+    fn time(&self) -> StoreTime {
+        self.inner.server.time.now()
+    }
+
+    fn on_expiry(&self, notice: ExpiryNotice) {
+        let Some(client) = self.inner.waiters.client() else {
+            tracing::warn!("a connection pool cannot hear of sessions that run out");
+            return;
         };
-        let place = inner.waiters.join(key, request.max_waiters);
-        let place = place.map_err(|LineFull { waiting }| AcquireError::Busy { waiting })?;
-        if request.wait.is_zero() && !place.is_first() {
-            // Nobody goes ahead of those who wait; but there may be nothing left to wait for.
-            let lives = self.load(key, TouchAfter::Never).await?.is_some();
-            return Err(if lives {
-                held()
-            } else {
-                AcquireError::NoSession
-            });
-        }
-        let mut look = if place.is_first() { start } else { deadline };
-        loop {
-            if look > clock.now() {
-                tokio::select! {
-                    biased;
-                    () = place.turn() => {}
-                    () = clock.sleep_until(look.min(deadline)) => {}
-                }
-                if clock.now() >= deadline {
-                    return Err(held());
-                }
-            }
-            if let Some(granted) = inner.try_lock(key, &keys, request).await? {
-                return Ok(granted);
-            }
-            if request.wait.is_zero() {
-                return Err(held());
-            }
-            let left = inner.queue_up(key, &keys).await?.unwrap_or_default();
-            look = clock.now() + inner.waiters.look_after(left);
-        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::warn!("without a runtime nothing is heard of sessions that run out");
+            return;
+        };
+        let store = Arc::downgrade(&self.inner);
+        runtime.spawn(expiry::watch(store, client.clone(), notice));
+    }
+
+    async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
+        let keys = self.inner.prefix.keys(key);
+        waiting::lock(self, key, &keys, request).await
     }
 
     async fn commit(
@@ -374,63 +384,27 @@ impl PrimaryStore for RedisStore {
                 write,
             )
             .await;
-        let answered = delivered.is_ok();
         let committed = write::outcome(&held.resource, delivered, || {
-            inner.protocol("commit a session")
+            inner.server.protocol("commit a session")
         });
-        let committed = committed.map_err(|error| match error {
-            CommitError::LeaseLost { .. } => late(&lease),
-            error => error,
-        });
-        if answered {
-            // Whatever the answer: the script left no lock of ours.
-            lease.finish();
-        }
-        committed
+        under_lease::written(lease, committed)
     }
 
     async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
         let (inner, held) = (&*self.inner, *lease.held());
-        let delivered = inner.destroy(&held.resource, Some(&held.owner)).await;
-        if let Ok(Delivered { answer, .. }) = &delivered
-            && matches!(answer.code, Code::Done | Code::Ended | Code::NoRecord)
-        {
-            // Over in any case: ended now, or before, or run out.
-            lease.finish();
-            return Ok(());
-        }
-        let ended = write::outcome(&held.resource, delivered, || {
-            inner.protocol("end a session")
-        });
-        ended.map(drop).map_err(|error| match error {
-            CommitError::LeaseLost { .. } => late(&lease),
-            error => error,
-        })
+        let delivered = inner
+            .destroy(&held.resource, Some(&held.owner), Aliases::Keep)
+            .await;
+        under_lease::ended(&inner.server, lease, delivered)
     }
 
     async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
         let (inner, held) = (&*self.inner, *lease.held());
         let keys = inner.prefix.keys(&held.resource);
-        let mut pipeline = Pipeline::new();
-        inner.server.scripts.release.call(
-            &mut pipeline,
-            &write::all(&keys),
-            &[held.owner.as_bytes()],
-        );
-        match inner.server.run(&pipeline).await {
-            Ok(answer) => {
-                let result = if answer.code == Code::Done {
-                    Ok(())
-                } else {
-                    Err(late(&lease))
-                };
-                lease.finish();
-                result
-            }
-            Err(error) => Err(error
-                .into_store_error("release a session", inner.server.link.node())
-                .into()),
-        }
+        let scripts = &inner.server.scripts;
+        let args: [&[u8]; 1] = [held.owner.as_bytes()];
+        let release = Entry::new(&scripts.release, &keys.all(), &args);
+        under_lease::release(&inner.server, lease, release).await
     }
 
     async fn load(
@@ -440,20 +414,25 @@ impl PrimaryStore for RedisStore {
     ) -> Result<Option<Stored>, ReadError> {
         let inner = &self.inner;
         let keys = inner.prefix.keys(key);
-        let mut pipeline = Pipeline::with_capacity(2);
-        read(&mut pipeline, &keys);
-        let mut answers = inner.server.call(&pipeline).await;
-        if answers
-            .as_ref()
-            .is_err_and(|error| error.sent && error.fault == Fault::Unreachable)
-        {
-            // The connection was broken, perhaps since long ago: once more over a new one.
-            answers = inner.server.call(&pipeline).await;
-        }
-        let answers = answers
-            .map_err(|error| error.into_store_error("read a session", inner.server.link.node()))?;
-        let stored = inner.stored(key, answers)?;
+        let call = || read(&keys);
+        let answers = inner.server.ask(&call).await;
+        let answers = answers.map_err(|error| inner.server.failed("read a session", error))?;
+        let Ok([left, record]) = <[Value; 2]>::try_from(answers) else {
+            return Err(inner.server.protocol("read a session").into());
+        };
+        let left = match left {
+            Value::Int(TTL_NO_KEY) => return Ok(None),
+            // It stands for ever if somebody else has taken its TTL away.
+            Value::Int(left) => u64::try_from(left).ok().map(Duration::from_millis),
+            Value::ServerError(error) => {
+                return Err(inner.server.fault("read a session", &error).into());
+            }
+            _ => return Err(inner.server.protocol("read a session").into()),
+        };
+        let record = inner.surely("read a session", &keys, Some(record)).await?;
+        let stored = inner.stored(key, record, left)?;
         if let Some(stored) = &stored
+            && stored.header.kind == RecordKind::Live
             && touch_after.is_due(
                 stored.time_to_live,
                 stored.header.time_to_live(stored.read_at),
@@ -471,21 +450,31 @@ impl PrimaryStore for RedisStore {
             mut header,
             body,
             timeouts,
+            login,
         } = creation;
+        if let Some(login) = login {
+            let first = First {
+                header,
+                body,
+                timeouts,
+                at_least: Revision::default(),
+            };
+            return inner.enter(key, first, &login).await;
+        }
         header.idle_timeout = timeouts.idle();
         let absolute = millis(timeouts.absolute()).to_string();
-        let record = Encoded::first(header, &body, attempt);
+        let record = Encoded::first(header, body, attempt);
         let args = [absolute.as_bytes()];
         let stage = write::stage(&inner.prefix, key, attempt);
-        let pipeline = write::flight(
-            &inner.server.scripts.create,
-            &[&keys.record],
-            &args,
-            &record,
-            stage,
-        );
-        let delivered = inner.server.deliver("store a new session", &pipeline).await;
-        write::outcome(key, delivered, || inner.protocol("store a new session"))
+        let create = &inner.server.scripts.create;
+        let flight = Flight::new(create, &[keys.record().as_bytes()], &args, record, stage);
+        let deliver = inner
+            .server
+            .deliver("store a new session", || flight.call());
+        let delivered = deliver.await;
+        write::outcome(key, delivered, || {
+            inner.server.protocol("store a new session")
+        })
     }
 
     async fn update(
@@ -499,44 +488,69 @@ impl PrimaryStore for RedisStore {
         let delivered = inner
             .write("update a session", script, key, None, write)
             .await;
-        write::outcome(key, delivered, || inner.protocol("update a session"))
+        write::outcome(key, delivered, || inner.server.protocol("update a session"))
     }
 
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
         let inner = &*self.inner;
-        let delivered = inner
-            .destroy(key, None)
-            .await
-            .map_err(|undelivered| undelivered.error)?;
-        match delivered.answer.code {
-            Code::Done | Code::Ended | Code::NoRecord => Ok(()),
-            Code::WrongType => Err(RecordError::new(key, BadRecord::WrongType).into()),
-            Code::Unreadable => Err(RecordError::new(key, BadRecord::Unreadable).into()),
-            _ => Err(inner.protocol("end a session").into()),
+        loop {
+            let delivered = inner
+                .destroy(key, None, Aliases::Keep)
+                .await
+                .map_err(|undelivered| undelivered.error)?;
+            return match delivered.answer.code {
+                Code::Done | Code::Ended | Code::NoRecord => Ok(None),
+                Code::Rotated => match self.load(key, TouchAfter::Never).await {
+                    // It ran out at this very moment, and so it is over.
+                    Ok(None) => Ok(None),
+                    Ok(Some(stored)) if stored.header.kind == RecordKind::Alias => Ok(Some(stored)),
+                    Ok(Some(_)) => continue,
+                    Err(ReadError::Record(error)) => Err(error.into()),
+                    Err(ReadError::Store(error)) => Err(error.into()),
+                    Err(_) => Err(inner.server.protocol("end a session").into()),
+                },
+                Code::WrongType => Err(RecordError::new(key, BadRecord::WrongType).into()),
+                Code::Unreadable => Err(RecordError::new(key, BadRecord::Unreadable).into()),
+                _ => Err(inner.server.protocol("end a session").into()),
+            };
         }
+    }
+
+    async fn rotate(
+        &self,
+        lease: Lease<SessionKey>,
+        rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        let rotated = Inner::rotate(&self.inner, lease.held(), rotation).await;
+        under_lease::written(lease, rotated)
+    }
+
+    async fn standing(&self, user: &UserKey) -> Result<Standing, StoreError> {
+        self.inner.standing(user, false).await
+    }
+
+    async fn list(&self, user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(user).await
+    }
+
+    async fn revoke(&self, user: &UserKey, which: Revocation) -> Result<u64, StoreError> {
+        self.inner.revoke(user, which).await
+    }
+
+    async fn enable(&self, user: &UserKey) -> Result<(), StoreError> {
+        self.inner.standing(user, true).await.map(drop)
+    }
+
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        self.inner.revoke_everything().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let inner = &*self.inner;
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("PING");
-        let answers = inner.server.call(&pipeline).await;
-        let answers =
-            answers.map_err(|error| error.into_store_error("ping", inner.server.link.node()))?;
-        match &answers[..] {
-            [Value::ServerError(error)] => Err(inner.server_fault("ping", error)),
-            _ => Ok(()),
-        }
+        self.inner.server.ping().await
     }
 
     async fn drained(&self) {
         self.inner.keeper.drained().await;
-    }
-}
-
-fn late(lease: &Lease<SessionKey>) -> CommitError {
-    CommitError::LeaseLost {
-        cause: lease.loss().unwrap_or(LossCause::Gone),
     }
 }
 

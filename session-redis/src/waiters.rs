@@ -15,16 +15,16 @@ use std::{
     time::Duration,
 };
 
-use redis::{Client, Pipeline, PushInfo, PushKind, Value, aio::MultiplexedConnection};
-use session_core::SessionKey;
+use redis::{Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use session_core::{Fault, SessionKey};
 use tokio::sync::{Notify, mpsc};
+
+use session_lock::link::{self, CallError, Entry};
 
 use crate::{
     delivery::Server,
     keys::{Prefix, session_of},
-    link::config,
     server_time::millis,
-    write::all,
 };
 
 /// Who waits in this process, and how it hears that a lock is free.
@@ -83,6 +83,11 @@ impl Waiters {
             channel,
             prefix,
         }
+    }
+
+    /// Where messages can be heard; `None` on a pool.
+    pub(crate) const fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
     }
 
     /// Goes to the end of the line.
@@ -272,28 +277,28 @@ impl Listener {
         &self,
         sender: mpsc::UnboundedSender<PushInfo>,
     ) -> Option<MultiplexedConnection> {
-        let connecting = async {
-            let config = config().set_push_sender(sender);
-            let mut connection = self
-                .client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            connection.subscribe(&self.channel).await?;
-            Ok::<_, redis::RedisError>(connection)
+        let limit = self.server.link.call_timeout();
+        let listening = async {
+            let mut connection = link::listen(&self.client, sender, limit).await?;
+            link::within(limit, connection.subscribe(&self.channel)).await?;
+            Ok::<_, CallError>(connection)
         };
-        match tokio::time::timeout(self.server.link.call_timeout(), connecting).await {
-            Ok(Ok(connection)) => {
+        match listening.await {
+            Ok(connection) => {
                 self.shared.listening.store(true, Ordering::Release);
                 Some(connection)
             }
-            Ok(Err(error)) => {
+            Err(CallError {
+                fault: Fault::TimedOut(_),
+                ..
+            }) => None,
+            Err(error) => {
                 if !self.shared.warned.swap(true, Ordering::AcqRel) {
                     let node = self.server.link.node();
-                    tracing::warn!(node, %error, "cannot listen for free locks; waiting by looking");
+                    tracing::warn!(node, fault = %error.fault, "cannot listen for free locks; waiting by looking");
                 }
                 None
             }
-            Err(_elapsed) => None,
         }
     }
 
@@ -313,13 +318,10 @@ impl Listener {
             return;
         }
         let keys = self.prefix.keys(key);
-        let mut pipeline = Pipeline::new();
-        self.server
-            .scripts
-            .leave
-            .call(&mut pipeline, &all(&keys), &[self.channel.as_bytes()]);
+        let leave = &self.server.scripts.leave;
+        let leave = Entry::new(leave, &keys.all(), &[self.channel.as_bytes()]);
         // Unanswered, the queue's own TTL cleans up, and others look by themselves.
-        self.server.run(&pipeline).await.ok();
+        self.server.run(&|| leave.clone().into()).await.ok();
         // Somebody who came meanwhile may have been taken out with those who left.
         self.shared.wake(key);
     }

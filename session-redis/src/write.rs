@@ -1,21 +1,28 @@
 //! Writes as they go over the wire, and what their answers mean to the caller.
 
-use redis::Pipeline;
+use std::{io::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use redis::{Cmd, RedisWrite, ToRedisArgs, ToSingleRedisArg};
 use session_core::{
     Attempt, BadRecord, CommitError, Committed, FILLED_AT_CREATION, HEADER_MAX, Header,
     RecordError, Revision, SessionKey, StoreError, StoreTime, Write,
 };
-use session_lock::LossCause;
+use session_lock::{
+    LossCause,
+    link::{Call, Entry, Routine},
+};
 
 use crate::{
     delivery::{Delivered, Undelivered},
-    keys::{Keys, Prefix},
-    scripts::{Code, Script},
+    keys::Prefix,
+    scripts::Code,
 };
 
 /// An encoded record, and how much of it the server fills in.
 pub(crate) struct Encoded {
-    bytes: Vec<u8>,
+    head: Vec<u8>,
+    body: Bytes,
     filled_in: usize,
 }
 
@@ -25,65 +32,87 @@ impl Encoded {
     pub(crate) fn version(write: Write, attempt: Attempt, now: StoreTime) -> Self {
         let mut header = write.header;
         header.revision = header.revision.next(now);
-        Self::new(header, &write.body, attempt, 0)
+        Self::new(header, write.body, attempt, 0)
     }
 
     /// A first version: the server sets its revision, the time of its creation and its absolute end.
-    pub(crate) fn first(header: Header, body: &[u8], attempt: Attempt) -> Self {
+    pub(crate) fn first(header: Header, body: Bytes, attempt: Attempt) -> Self {
         Self::new(header, body, attempt, FILLED_AT_CREATION)
     }
 
-    fn new(mut header: Header, body: &[u8], attempt: Attempt, filled_in: usize) -> Self {
+    fn new(mut header: Header, body: Bytes, attempt: Attempt, filled_in: usize) -> Self {
         header.digest.note(attempt);
-        let mut bytes = Vec::with_capacity(HEADER_MAX + body.len());
-        header.encode(&mut bytes);
-        bytes.extend_from_slice(body);
-        Self { bytes, filled_in }
+        let mut head = Vec::with_capacity(HEADER_MAX);
+        header.encode(&mut head);
+        Self {
+            head,
+            body,
+            filled_in,
+        }
+    }
+
+    const fn len(&self) -> usize {
+        self.head.len() + self.body.len()
     }
 }
+
+impl ToRedisArgs for Encoded {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        let mut argument = out.writer_for_next_arg();
+        for part in [&self.head[..], &self.body] {
+            argument
+                .write_all(part)
+                .expect("memory takes all that is written");
+        }
+    }
+}
+
+impl ToSingleRedisArg for Encoded {}
 
 // Above this, handing a value through Lua costs more than a command of its own (2 µs per KiB and direction).
 const STAGE_ABOVE: usize = 1536;
 // Far longer than a flight; a stage that its script never saw goes away by itself.
 const STAGE_TTL_MS: u64 = 10_000;
 
-/// Builds the flight of a write: the script, and for a large record the stage before it.
-pub(crate) fn flight(
-    script: &Script,
-    keys: &[&str],
-    args: &[&[u8]],
-    record: &Encoded,
-    stage: impl FnOnce() -> String,
-) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(2);
-    let Encoded { bytes, filled_in } = record;
-    if bytes.len() <= STAGE_ABOVE {
-        script.call(
-            &mut pipeline,
-            keys,
-            &[args, &[&bytes[*filled_in..]]].concat(),
-        );
-        return pipeline;
-    }
-    let (stage, length) = (stage(), bytes.len().to_string());
-    pipeline
-        .cmd("SET")
-        .arg(&stage)
-        .arg(bytes)
-        .arg("PX")
-        .arg(STAGE_TTL_MS);
-    let (head, keys) = (&bytes[*filled_in..HEADER_MAX], [keys, &[&*stage]].concat());
-    script.call(
-        &mut pipeline,
-        &keys,
-        &[args, &[head, length.as_bytes()]].concat(),
-    );
-    pipeline
+/// A write, ready to be sent as often as needed: the script, and for a large record the stage before it.
+pub(crate) struct Flight {
+    entry: Entry,
+    stage: Option<(String, Encoded)>,
 }
 
-/// All keys of a session, in the order that scripts want them.
-pub(crate) fn all(keys: &Keys) -> [&str; 3] {
-    [&keys.record, &keys.lock, &keys.queue]
+impl Flight {
+    pub(crate) fn new(
+        script: &Arc<Routine>,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        record: Encoded,
+        stage: impl FnOnce() -> String,
+    ) -> Self {
+        let head = &record.head[record.filled_in..];
+        if record.len() <= STAGE_ABOVE {
+            return Self {
+                entry: Entry::continued(script, keys, &[args, &[head]].concat(), &record.body),
+                stage: None,
+            };
+        }
+        let (stage, args) = (stage(), [args, &[head]].concat());
+        Self {
+            entry: Entry::new(script, &[keys, &[stage.as_bytes()]].concat(), &args),
+            stage: Some((stage, record)),
+        }
+    }
+
+    pub(crate) fn call(&self) -> Call {
+        let mut call = Call::default();
+        if let Some((stage, record)) = &self.stage {
+            let mut set = Cmd::with_capacity(5, stage.len() + record.len() + 16);
+            set.arg("SET").arg(stage).arg(record);
+            set.arg("PX").arg(STAGE_TTL_MS);
+            call.add(set);
+            call = call.carrying(record.len());
+        }
+        call.then(self.entry.clone())
+    }
 }
 
 /// Where a large record of this attempt is staged.
@@ -125,6 +154,10 @@ pub(crate) fn outcome(
         Code::Locked => CommitError::LockHeld,
         Code::WrongType => CommitError::Record(RecordError::new(key, BadRecord::WrongType)),
         Code::Unreadable => CommitError::Record(RecordError::new(key, BadRecord::Unreadable)),
+        Code::Rotated => CommitError::Rotated,
+        Code::Superseded => CommitError::Superseded,
+        Code::UserDisabled => CommitError::UserDisabled,
+        Code::TooManySessions => CommitError::TooManySessions { limit: 0 },
         Code::NoStage | Code::Nothing | Code::ForeignLock => CommitError::Store(protocol()),
     };
     // An earlier copy may have been stored, and others have gone on from there since.

@@ -2,17 +2,21 @@
 
 mod cancel; // dropping a future at each of its awaits
 mod clock; // time that the test owns
+mod pausing; // a store that lets others get in between
+mod scripted_node; // a node of a lock that fails, lags and hangs as the test says
 mod suite; // how suites become tests
-mod yielding; // a store that lets others get in between
 
 pub mod locker; // what a locker has to show
+pub mod node; // what a node of a quorum has to show
 pub mod primary; // what a primary store has to show
 pub mod records; // what a store of records has to show
+pub mod scripts; // what the header of a Lua script has to say
 #[cfg(feature = "servers")]
 pub mod servers;
 
 pub use cancel::cancel_after;
 pub use clock::{FakeClock, settle};
+pub use pausing::{Pause, Pausing, Stopping, Stops, Turn, Yielding};
+pub use scripted_node::{Act, ScriptedNode, Step};
 #[doc(hidden)]
 pub use suite::within_a_minute;
-pub use yielding::Yielding;

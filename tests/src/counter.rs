@@ -83,7 +83,7 @@ impl Counter {
     /// # Errors
     /// When the counter cannot be built or started.
     pub async fn start(self, server: &RedisServer) -> TestResult<Run<'_>> {
-        let binary = spawn_blocking(binary::counter).await??;
+        let binary = spawn_blocking(|| binary::example("counter")).await??;
         let process = Command::new(binary)
             .args(["--redis", &server.url(), "--json"])
             .args(self.args())

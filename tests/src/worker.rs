@@ -1,11 +1,11 @@
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::{Pid, Signal};
+
+use crate::{
+    TestResult,
+    stopped::{Stopped, signal},
 };
-
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::TestResult;
 
 /// A worker process of a run.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Worker {
     /// # Errors
     /// When it is gone already.
     pub fn kill(&self) -> TestResult {
-        self.signal(Signal::KILL)?;
+        signal(self.pid, Signal::KILL)?;
         self.killed.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -38,41 +38,17 @@ impl Worker {
     ///
     /// # Errors
     /// When it is gone.
-    pub fn stop(&self) -> TestResult<Stopped<'_>> {
-        self.signal(Signal::STOP)?;
-        Ok(Stopped { worker: self })
+    pub fn stop(&self) -> TestResult<Stopped> {
+        Stopped::new(self.pid)
     }
 
     /// Has the process finish its rounds and begin no further ones.
     pub(crate) fn end(&self) -> TestResult {
-        Ok(self.signal(Signal::TERM)?)
+        Ok(signal(self.pid, Signal::TERM)?)
     }
 
     pub(crate) fn is_alive(&self) -> bool {
         !self.killed.load(Ordering::Relaxed)
-    }
-
-    fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(self.pid, signal)?)
-    }
-}
-
-/// A worker that is stopped. Dropping it lets the worker go on, whatever becomes of the test.
-#[derive(Debug)]
-#[must_use = "dropping it lets the worker go on at once"]
-pub struct Stopped<'a> {
-    worker: &'a Worker,
-}
-
-impl Stopped<'_> {
-    /// Lets the worker go on.
-    pub fn resume(self) {}
-}
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        // Fails only if the worker is gone, which the end of the run reports.
-        drop(self.worker.signal(Signal::CONT));
     }
 }
 

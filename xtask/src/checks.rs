@@ -26,6 +26,12 @@ pub(crate) fn run(quick: bool, keep_going: bool) -> Result<bool, String> {
     if !skip.contains(Part::Processes) {
         setup::redis_server()?;
     }
+    if !skip.contains(Part::Postgresql) {
+        setup::postgresql()?;
+    }
+    if !skip.contains(Part::ForeignClients) {
+        setup::python()?;
+    }
     let machine = Machine {
         docker: setup::docker(),
         cargo_deny: setup::cargo_deny(),
@@ -106,7 +112,7 @@ fn rustdoc() -> Command {
 
 /// Everything once, then what is not a doctest again with the other kind of server.
 ///
-/// The second run selects the same packages, though not all have tests with servers: another
+/// The second run selects the same packages but one that shares nothing, though not all have tests with servers: another
 /// selection would unify other features, and building those takes longer than running the rest.
 fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step> {
     let mut everything_ran = false;
@@ -122,25 +128,54 @@ fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step>
             let mut command = cargo_test(skip, everything_ran);
             command.env("LATCHKEY_TEST_SERVERS", kind.name());
             everything_ran = true;
-            Action::Run(command)
+            Action::Test(command)
         };
         steps.push(Step::new(format!("tests, {}", kind.name()), action));
     }
+    for (part, name) in [
+        (Part::Postgresql, "tests, PostgreSQL"),
+        (Part::ForeignClients, "tests, foreign clients"),
+    ] {
+        if skip.contains(part) {
+            steps.push(Step::new(name, Action::Skip));
+        }
+    }
     if !everything_ran {
         // Neither kind: the fixtures count what they leave out, or use LATCHKEY_TEST_REDIS_URL.
-        steps.push(Step::new("tests", Action::Run(cargo_test(skip, false))));
+        steps.push(Step::new("tests", Action::Test(cargo_test(skip, false))));
     }
     steps
 }
 
+/// What takes long and shows nothing new with another kind of server: it uses none, or differs in what is stored alone.
+const ONCE: [&str; 8] = [
+    "memory_store",
+    "in_memory",
+    "composed",
+    "simulation::",
+    "sealed_on_one_redis",
+    "as_json_on_one_redis",
+    "over_a_pool",
+    "on_a_node_of_a_cluster",
+];
+
+// Most tests wait for time to pass: more of them at once than there are cores.
+const TEST_THREADS: &str = "4";
+
 fn cargo_test(skip: &SkipList, again: bool) -> Command {
     let mut command = cargo("test --workspace --all-features --no-fail-fast");
-    if again {
-        command.arg("--tests");
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        command.env("RUST_TEST_THREADS", TEST_THREADS);
     }
-    match skip.servers() {
+    if again {
+        command.args(["--tests", "--exclude", "latchkey-model", "--"]);
+        for once in ONCE {
+            command.args(["--skip", once]);
+        }
+    }
+    match skip.fixtures() {
         none if none.is_empty() => command.env_remove(SkipList::VARIABLE),
-        kinds => command.env(SkipList::VARIABLE, kinds),
+        parts => command.env(SkipList::VARIABLE, parts),
     };
     command
 }
@@ -183,7 +218,7 @@ mod tests {
     fn actions(steps: &[Step], prefix: &str) -> Vec<String> {
         let wanted = steps.iter().filter(|step| step.name.starts_with(prefix));
         let shown = wanted.map(|step| match &step.action {
-            Action::Run(command) => format!("{command:?}"),
+            Action::Run(command) | Action::Test(command) => format!("{command:?}"),
             Action::Skip => "skip".to_owned(),
             Action::LeaveOut(reason) => reason.clone(),
         });
@@ -232,8 +267,15 @@ mod tests {
 
     #[test]
     fn every_part_that_is_skipped_is_counted_and_not_run() {
-        for part in ["format", "clippy", "doc", "deny"] {
-            let runs = actions(&plan(false, part, true), part);
+        for (part, prefix) in [
+            ("format", "format"),
+            ("clippy", "clippy"),
+            ("doc", "doc"),
+            ("postgresql", "tests, PostgreSQL"),
+            ("foreign-clients", "tests, foreign"),
+            ("deny", "deny"),
+        ] {
+            let runs = actions(&plan(false, part, true), prefix);
             assert!(!runs.is_empty(), "{part}");
             assert!(runs.iter().all(|run| run == "skip"), "{part}: {runs:?}");
         }

@@ -3,6 +3,7 @@
 mod bench; // the benchmarks
 mod cargo; // cargo, run at the root of the workspace
 mod checks; // what `test` consists of
+mod failures; // what failing tests said, to be told again at the end
 mod run; // runs steps in order, times and counts them
 mod setup; // what must be on the machine before anything runs
 mod skip; // the parts left out on request
@@ -19,7 +20,8 @@ usage: cargo xtask <command>
   bench [--short]                 the benchmarks; --short only finds broken ones
   doc                             the documentation of every crate of the workspace
 
-LATCHKEY_SKIP=a,b leaves out parts of `test`: format clippy doc processes containers deny";
+LATCHKEY_SKIP=a,b leaves out parts of `test`: format clippy doc processes containers
+                  postgresql foreign-clients deny";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();

@@ -1,8 +1,11 @@
 #![expect(clippy::print_stdout, reason = "this is the program's output")]
 
 use std::borrow::Cow;
-use std::process::Command;
+use std::io::{self, BufReader};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::failures::Failures;
 
 /// One line of the final table.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(crate) struct Step {
 #[derive(Debug)]
 pub(crate) enum Action {
     Run(Command),
+    /// Runs tests: what failed is told again at the end.
+    Test(Command),
     /// Named in `LATCHKEY_SKIP`.
     Skip,
     /// Cannot be done here or was not asked for, and why.
@@ -41,6 +46,7 @@ struct Row {
     name: String,
     outcome: Outcome,
     took: Duration,
+    failures: Failures,
 }
 
 /// Runs the steps in order and prints what became of each; `true` if none failed.
@@ -50,46 +56,84 @@ pub(crate) fn run(steps: Vec<Step>, keep_going: bool) -> bool {
     let mut rows: Vec<Row> = Vec::new();
     for Step { name, action } in steps {
         let failed = rows.iter().any(|row| row.outcome == Outcome::Failed);
-        let (outcome, took) = match action {
-            Action::Skip => (Outcome::Skipped, Duration::ZERO),
-            Action::LeaveOut(reason) => (Outcome::LeftOut(reason), Duration::ZERO),
-            Action::Run(_) if failed && !keep_going => (Outcome::NotRun, Duration::ZERO),
-            Action::Run(command) => execute(&name, command),
+        let row = match action {
+            Action::Skip => Row::not_executed(name, Outcome::Skipped),
+            Action::LeaveOut(reason) => Row::not_executed(name, Outcome::LeftOut(reason)),
+            Action::Run(_) | Action::Test(_) if failed && !keep_going => {
+                Row::not_executed(name, Outcome::NotRun)
+            }
+            Action::Run(command) => execute(name, command, run_command),
+            Action::Test(command) => execute(name, command, run_tests),
         };
-        if let Outcome::Skipped | Outcome::LeftOut(_) = &outcome {
-            println!("\n== {name}: {}", describe(&outcome));
+        if let Outcome::Skipped | Outcome::LeftOut(_) = &row.outcome {
+            println!("\n== {}: {}", row.name, describe(&row.outcome));
         }
-        rows.push(Row {
-            name,
-            outcome,
-            took,
-        });
+        rows.push(row);
+    }
+    for row in rows
+        .iter()
+        .filter(|row| row.failures != Failures::default())
+    {
+        print!("\n== {}, again: {}", row.name, row.failures.text());
     }
     print!("{}", table(&rows));
     rows.iter().all(|row| row.outcome != Outcome::Failed)
+}
+
+impl Row {
+    fn not_executed(name: String, outcome: Outcome) -> Self {
+        Self {
+            name,
+            outcome,
+            took: Duration::ZERO,
+            failures: Failures::default(),
+        }
+    }
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "steps are timed on the real clock"
 )]
-fn execute(name: &str, mut command: Command) -> (Outcome, Duration) {
+fn execute(
+    name: String,
+    command: Command,
+    run: fn(Command) -> io::Result<(ExitStatus, Failures)>,
+) -> Row {
     println!("\n== {name}: {}", line(&command));
     let start = Instant::now();
-    let status = command.status();
+    let ended = run(command);
     let took = start.elapsed();
-    let outcome = match status {
-        Ok(status) if status.success() => Outcome::Passed,
-        Ok(status) => {
+    let (outcome, failures) = match ended {
+        Ok((status, failures)) if status.success() => (Outcome::Passed, failures),
+        Ok((status, failures)) => {
             println!("== {name}: failed, {status}");
-            Outcome::Failed
+            (Outcome::Failed, failures)
         }
         Err(error) => {
             println!("== {name}: not started, {error}");
-            Outcome::Failed
+            (Outcome::Failed, Failures::default())
         }
     };
-    (outcome, took)
+    Row {
+        name,
+        outcome,
+        took,
+        failures,
+    }
+}
+
+fn run_command(mut command: Command) -> io::Result<(ExitStatus, Failures)> {
+    Ok((command.status()?, Failures::default()))
+}
+
+fn run_tests(mut command: Command) -> io::Result<(ExitStatus, Failures)> {
+    let mut process = command.stdout(Stdio::piped()).spawn()?;
+    let failures = match process.stdout.take() {
+        Some(output) => Failures::copy(BufReader::new(output), io::stdout())?,
+        None => Failures::default(),
+    };
+    Ok((process.wait()?, failures))
 }
 
 /// The command as one would type it.
@@ -211,6 +255,7 @@ mod tests {
             name: "step".to_owned(),
             outcome,
             took: Duration::from_millis(1500),
+            failures: Failures::default(),
         });
         let text = table(&rows);
         assert!(text.contains("left out: no daemon"), "{text}");

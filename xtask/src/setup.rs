@@ -1,11 +1,13 @@
 #![expect(clippy::print_stdout, reason = "this is the program's output")]
 
+use std::env;
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, target_dir};
 
 /// rustfmt and clippy: part of the usual toolchain, not of rustup's minimal one.
 pub(crate) fn rust_components() -> Result<(), String> {
@@ -34,15 +36,47 @@ pub(crate) fn redis_server() -> Result<(), String> {
         return recent_enough(&version);
     }
     say("installing redis-server with apt-get; its system service is not kept running");
-    let port_was_taken = default_port_answers();
-    apt_install("redis-server")?;
-    // Tried also when the installation did not start it, and checked by its effect: whether there
-    // is a service, and which program rules it, differs from machine to machine.
-    drop(stop_redis_service());
-    if !port_was_taken && default_port_answers() {
-        return Err("the system's redis-server, just installed, does not stop".to_owned());
-    }
+    install_without_service("redis-server", 6379)?;
     recent_enough(&redis_version()?)
+}
+
+/// The programs only, as with Redis.
+pub(crate) fn postgresql() -> Result<(), String> {
+    if let Some(folder) = postgres_folder() {
+        say(&format!("PostgreSQL found in {}", folder.display()));
+        return Ok(());
+    }
+    say("installing postgresql with apt-get; its system service is not kept running");
+    install_without_service("postgresql", 5432)?;
+    let found = postgres_folder().map(drop);
+    found.ok_or_else(|| "postgresql is installed, but initdb and postgres are not found".to_owned())
+}
+
+/// Where initdb and postgres are: in the `PATH`, or where Debian puts them.
+fn postgres_folder() -> Option<PathBuf> {
+    let in_path = env::var_os("PATH").unwrap_or_default();
+    let of_debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let of_debian = of_debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
+    env::split_paths(&in_path).chain(of_debian).find(|folder| {
+        let programs = ["initdb", "postgres"];
+        programs.iter().all(|program| folder.join(program).exists())
+    })
+}
+
+/// With environments of its own: lock clients in Python are tested against ours.
+pub(crate) fn python() -> Result<(), String> {
+    let venv = ["-c", "import ensurepip, venv"];
+    if output(Command::new("python3").args(venv)).is_err() {
+        say("installing python3-venv with apt-get");
+        apt_install("python3-venv")?;
+    }
+    let version = output(Command::new("python3").arg("--version"))?;
+    say(&format!(
+        "{} found; tests install lock clients from PyPI into {}",
+        version.trim(),
+        target_dir().join("foreign-clients").display()
+    ));
+    Ok(())
 }
 
 /// Whether a Docker daemon answers.
@@ -85,17 +119,32 @@ fn recent_enough(version: &str) -> Result<(), String> {
     ))
 }
 
-fn stop_redis_service() -> Result<(), String> {
+/// Installs a server whose package has a service of the same name that listens on `port`.
+fn install_without_service(package: &str, port: u16) -> Result<(), String> {
+    let port_was_taken = answers(port);
+    apt_install(package)?;
+    // Tried also when the installation did not start it, and checked by its effect: whether there
+    // is a service, and which program rules it, differs from machine to machine.
+    drop(stop_service(package));
+    if !port_was_taken && answers(port) {
+        return Err(format!(
+            "the system's {package}, just installed, does not stop"
+        ));
+    }
+    Ok(())
+}
+
+fn stop_service(name: &str) -> Result<(), String> {
     if Path::new("/run/systemd/system").is_dir() {
-        as_root(&["systemctl", "disable", "--now", "redis-server"])
+        as_root(&["systemctl", "disable", "--now", name])
     } else {
-        as_root(&["service", "redis-server", "stop"])?;
-        as_root(&["update-rc.d", "redis-server", "disable"])
+        as_root(&["service", name, "stop"])?;
+        as_root(&["update-rc.d", name, "disable"])
     }
 }
 
-fn default_port_answers() -> bool {
-    let address = SocketAddr::from(([127, 0, 0, 1], 6379));
+fn answers(port: u16) -> bool {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }
 

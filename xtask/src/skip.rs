@@ -8,16 +8,20 @@ pub(crate) enum Part {
     Doc,
     Processes,
     Containers,
+    Postgresql,
+    ForeignClients,
     Deny,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Format,
         Self::Clippy,
         Self::Doc,
         Self::Processes,
         Self::Containers,
+        Self::Postgresql,
+        Self::ForeignClients,
         Self::Deny,
     ];
 
@@ -29,6 +33,8 @@ impl Part {
             Self::Doc => "doc",
             Self::Processes => "processes",
             Self::Containers => "containers",
+            Self::Postgresql => "postgresql",
+            Self::ForeignClients => "foreign-clients",
             Self::Deny => "deny",
         }
     }
@@ -63,10 +69,15 @@ impl SkipList {
         self.0.contains(&part)
     }
 
-    /// What the test fixtures are told; they know the kinds of server and nothing else.
-    pub(crate) fn servers(&self) -> String {
-        let kinds = [Part::Processes, Part::Containers];
-        let skipped = kinds.into_iter().filter(|kind| self.contains(*kind));
+    /// What the test fixtures are told; they know the servers, the foreign clients, and nothing else.
+    pub(crate) fn fixtures(&self) -> String {
+        let known = [
+            Part::Processes,
+            Part::Containers,
+            Part::Postgresql,
+            Part::ForeignClients,
+        ];
+        let skipped = known.into_iter().filter(|part| self.contains(*part));
         skipped.map(Part::name).collect::<Vec<_>>().join(",")
     }
 }
@@ -108,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn fixtures_are_told_of_servers_only() {
-        let skip = SkipList::parse("deny,containers,format").unwrap();
-        assert_eq!(skip.servers(), "containers");
+    fn fixtures_are_told_of_servers_and_clients_only() {
+        let skip = SkipList::parse("deny,foreign-clients,containers,format,postgresql").unwrap();
+        assert_eq!(skip.fixtures(), "containers,postgresql,foreign-clients");
     }
 }

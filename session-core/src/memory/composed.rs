@@ -67,7 +67,9 @@ impl RecordStore for MemoryRecords {
     ) -> Result<LoadLocked, ReadError> {
         let mut shard = self.0.shard(key);
         match shard.records.fence(key, token.0, self.0.time()) {
-            Ok(()) => Ok(LoadLocked::Loaded(shard.records.get(key, self.0.time()))),
+            Ok(()) => Ok(LoadLocked::Loaded(
+                shard.records.live_copy(key, self.0.time()),
+            )),
             Err(registered) => Ok(LoadLocked::Behind(FencingToken(registered))),
         }
     }
@@ -98,7 +100,7 @@ impl RecordStore for MemoryRecords {
     }
 
     async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
-        self.0.shard(key).records.destroy(key, self.0.time());
+        self.0.shard(key).records.end(key, self.0.time());
         Ok(())
     }
 
@@ -166,7 +168,7 @@ impl Locker for MemoryLocker {
             &self.keeper,
             key,
             request,
-            || Some(forever),
+            || Ok(forever),
             token,
         )
         .await

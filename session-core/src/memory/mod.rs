@@ -5,6 +5,7 @@ mod locks;
 mod records;
 mod store; // MemoryStore: lock and record in one
 mod table; // what all of them share: shards, time, clean-up
+mod users; // users, and what touches several sessions at once
 mod waiting; // asking for a lock and waiting in line
 
 pub use composed::{MemoryLocker, MemoryRecords};

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    CommitError, CommitId, Committed, Creation, Header, RecordKind, Revision, SessionKey,
+    CommitError, CommitId, Committed, Creation, Header, Pointer, RecordKind, Revision, SessionKey,
     StoreTime, Stored, Write,
 };
 
@@ -25,14 +25,24 @@ struct Record {
 pub(super) const TOMBSTONE_TTL: Duration = Duration::from_secs(5 * 60);
 
 impl RecordTable {
-    /// A live session that has not expired.
+    /// What stands in the place and can be read: live, frozen, or an alias.
     pub(super) fn get(&self, key: &SessionKey, now: StoreTime) -> Option<Stored> {
-        self.live(key, now).ok().map(|record| Stored {
+        let record = self.records.get(key)?;
+        if record.expires <= now || record.header.kind == RecordKind::Tombstone {
+            return None;
+        }
+        Some(Stored {
             header: record.header.clone(),
             body: record.body.clone(),
             time_to_live: record.expires.saturating_since(now),
             read_at: now,
         })
+    }
+
+    /// A live session that has not expired.
+    pub(super) fn live_copy(&self, key: &SessionKey, now: StoreTime) -> Option<Stored> {
+        let stored = self.get(key, now)?;
+        (stored.header.kind == RecordKind::Live).then_some(stored)
     }
 
     pub(super) fn create(
@@ -87,14 +97,62 @@ impl RecordTable {
         }
     }
 
-    /// Leaves a tombstone where a record stands, so that late writers learn what became of it.
-    pub(super) fn destroy(&mut self, key: &SessionKey, now: StoreTime) {
-        if let Ok(record) = self.live_mut(key, now) {
-            record.header.kind = RecordKind::Tombstone;
-            record.header.commit_id = CommitId::random();
-            record.body = Bytes::new();
-            record.expires = now.after(TOMBSTONE_TTL);
+    /// Leaves a tombstone where a record stands, so that late writers learn what became of it. Returns the header of a
+    /// session that lived until then.
+    pub(super) fn end(&mut self, key: &SessionKey, now: StoreTime) -> Option<Header> {
+        let record = self.records.get_mut(key)?;
+        if record.expires <= now || record.header.kind == RecordKind::Tombstone {
+            return None;
         }
+        let ended = record.header.clone();
+        record.header.kind = RecordKind::Tombstone;
+        record.header.commit_id = CommitId::random();
+        record.body = Bytes::new();
+        record.expires = now.after(TOMBSTONE_TTL);
+        (ended.kind == RecordKind::Live).then_some(ended)
+    }
+
+    /// Makes a read-only copy for the time of the grace of what stands in the place.
+    pub(super) fn freeze(&mut self, key: &SessionKey, grace: Duration, now: StoreTime) {
+        if let Ok(record) = self.live_mut(key, now) {
+            record.header.kind = RecordKind::Frozen;
+            record.expires = record.expires.min(now.after(grace));
+        }
+    }
+
+    /// Puts an alias in the place of a session, for the time of the grace.
+    pub(super) fn point(&mut self, pointer: Pointer, grace: Duration, now: StoreTime) {
+        if let Ok(record) = self.live_mut(&pointer.key, now) {
+            record.expires = record.expires.min(now.after(grace));
+            record.header = pointer.header;
+            record.body = pointer.body;
+        }
+    }
+
+    /// Lets an alias point elsewhere, until its own end.
+    pub(super) fn repoint(&mut self, pointer: Pointer, now: StoreTime) {
+        if self.is_alias(&pointer.key, now)
+            && let Some(record) = self.records.get_mut(&pointer.key)
+        {
+            record.header = pointer.header;
+            record.body = pointer.body;
+        }
+    }
+
+    pub(super) fn end_alias(&mut self, key: &SessionKey, now: StoreTime) {
+        if self.is_alias(key, now) {
+            self.end(key, now);
+        }
+    }
+
+    fn is_alias(&self, key: &SessionKey, now: StoreTime) -> bool {
+        let stored = self.get(key, now);
+        stored.is_some_and(|stored| stored.header.kind == RecordKind::Alias)
+    }
+
+    /// Stores what goes on under a new ID.
+    pub(super) fn enter(&mut self, key: &SessionKey, header: Header, body: Bytes, now: StoreTime) {
+        self.put(key, header, body, 0, now);
     }
 
     /// Why a session that does not live takes no write.
@@ -131,11 +189,18 @@ impl RecordTable {
             .is_none_or(|record| record.fence == token)
     }
 
-    /// Forgets what has expired; how many that were.
-    pub(super) fn sweep(&mut self, now: StoreTime) -> usize {
-        let before = self.records.len();
-        self.records.retain(|_, record| record.expires > now);
-        before - self.records.len()
+    /// Forgets what has expired; what that was.
+    pub(super) fn sweep(&mut self, now: StoreTime) -> Vec<(SessionKey, Header)> {
+        let expired = self.records.extract_if(|_, record| record.expires <= now);
+        expired.map(|(key, record)| (key, record.header)).collect()
+    }
+
+    /// The keys of all that can be read.
+    pub(super) fn all_readable(&self, now: StoreTime) -> Vec<SessionKey> {
+        let keys = self.records.keys();
+        keys.filter(|key| self.get(key, now).is_some())
+            .copied()
+            .collect()
     }
 
     fn put(
@@ -168,7 +233,8 @@ impl RecordTable {
             .ok_or(CommitError::Expired)?;
         match record.header.kind {
             RecordKind::Live => Ok(record),
-            _ => Err(CommitError::Destroyed),
+            RecordKind::Frozen | RecordKind::Alias => Err(CommitError::Rotated),
+            RecordKind::Tombstone => Err(CommitError::Destroyed),
         }
     }
 

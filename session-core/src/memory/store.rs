@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     AcquireError, Capabilities, CommitError, Committed, ConfigError, Creation, DestroyError,
-    Granted, LockRequest, PrimaryStore, Promise, ReadError, SessionKey, StoreError, Stored,
-    TouchAfter, Write,
+    ExpiryNotice, Granted, Listed, LockRequest, PrimaryStore, Promise, ReadError, RecordKind,
+    Revocation, Rotation, SessionKey, Standing, StoreError, StoreTime, Stored, TouchAfter, UserKey,
+    Write,
 };
 
 /// Sessions in the memory of this process: all promises but to survive it and to reach other processes.
@@ -68,6 +69,23 @@ impl MemoryStore {
             Err(CommitError::LeaseLost {
                 cause: lease.loss().unwrap_or(LossCause::Gone),
             })
+        }
+    }
+
+    /// The session, if it can be locked.
+    fn lockable(&self, key: &SessionKey) -> Result<Stored, AcquireError> {
+        let stored = self.table.shard(key).records.get(key, self.table.time());
+        match stored.ok_or(AcquireError::NoSession)? {
+            stored if stored.header.kind == RecordKind::Live => Ok(stored),
+            _ => Err(AcquireError::Rotated),
+        }
+    }
+
+    /// Ends a session, and what its user's list says of it.
+    fn finish(&self, shard: &mut Shard, key: &SessionKey) {
+        shard.locks.free(key);
+        if let Some(ended) = shard.records.end(key, self.table.time()) {
+            self.table.users().forget(key, &ended);
         }
     }
 
@@ -147,25 +165,35 @@ impl fmt::Debug for MemoryStoreBuilder {
 #[async_trait]
 impl PrimaryStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        MEMORY_PROMISES.with(Promise::OptimisticUpdate)
+        MEMORY_PROMISES
+            .with(Promise::OptimisticUpdate)
+            .with(Promise::Rotation)
+            .with(Promise::Users)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.table.clock())
     }
 
+    fn time(&self) -> StoreTime {
+        self.table.time()
+    }
+
+    fn on_expiry(&self, notice: ExpiryNotice) {
+        self.table.on_expiry(notice);
+    }
+
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
         let life = || {
-            let stored = self.table.shard(key).records.get(key, self.table.time())?;
-            Some(KeepAlive {
+            let stored = self.lockable(key)?;
+            Ok(KeepAlive {
                 left: stored.time_to_live,
                 full: stored.header.idle_timeout,
             })
         };
         let lease = waiting::lock(&self.table, &self.keeper, key, request, life, || None).await?;
         // Read under the lock: the version that was there when we began to wait is history.
-        let stored = self.table.shard(key).records.get(key, self.table.time());
-        let stored = stored.ok_or(AcquireError::NoSession)?;
+        let stored = self.lockable(key)?;
         Ok(Granted { lease, stored })
     }
 
@@ -193,8 +221,7 @@ impl PrimaryStore for MemoryStore {
         let mut shard = self.table.shard(&held.resource);
         let checked = self.check(&shard, &lease);
         if checked.is_ok() {
-            shard.locks.free(&held.resource);
-            shard.records.destroy(&held.resource, self.table.time());
+            self.finish(&mut shard, &held.resource);
         }
         drop(shard);
         self.leave(lease);
@@ -238,10 +265,50 @@ impl PrimaryStore for MemoryStore {
         shard.records.write(key, write, self.table.time())
     }
 
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
         let mut shard = self.table.shard(key);
-        shard.locks.free(key);
-        shard.records.destroy(key, self.table.time());
+        let standing = shard.records.get(key, self.table.time());
+        if let Some(stored) = standing
+            && stored.header.kind == RecordKind::Alias
+        {
+            return Ok(Some(stored));
+        }
+        self.finish(&mut shard, key);
+        Ok(None)
+    }
+
+    async fn rotate(
+        &self,
+        lease: Lease<SessionKey>,
+        rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        let lost = || lease.loss().unwrap_or(LossCause::Gone);
+        let rotated = self
+            .table
+            .with_room(|whole| whole.rotate(lease.held(), rotation, lost));
+        self.leave(lease);
+        rotated
+    }
+
+    async fn standing(&self, user: &UserKey) -> Result<Standing, StoreError> {
+        Ok(self.table.users().standing(user, self.table.time()))
+    }
+
+    async fn list(&self, user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        Ok(self.table.whole().list(user))
+    }
+
+    async fn revoke(&self, user: &UserKey, which: Revocation) -> Result<u64, StoreError> {
+        Ok(self.table.whole().revoke(user, which))
+    }
+
+    async fn enable(&self, user: &UserKey) -> Result<(), StoreError> {
+        self.table.users().enable(user);
+        Ok(())
+    }
+
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        self.table.whole().revoke_everything();
         Ok(())
     }
 
@@ -265,7 +332,9 @@ pub(super) fn load(table: &Table, key: &SessionKey, touch_after: TouchAfter) -> 
     let mut shard = table.shard(key);
     let now = table.time();
     let stored = shard.records.get(key, now)?;
-    if touch_after.is_due(stored.time_to_live, stored.header.time_to_live(now)) {
+    if stored.header.kind == RecordKind::Live
+        && touch_after.is_due(stored.time_to_live, stored.header.time_to_live(now))
+    {
         shard.records.touch(key, now);
     }
     Some(stored)

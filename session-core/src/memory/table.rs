@@ -8,14 +8,21 @@ use std::{
 
 use session_lock::{Clock, Moment};
 
-use super::{locks::LockTable, records::RecordTable};
+use super::{
+    locks::LockTable,
+    records::RecordTable,
+    users::{UserTable, Whole},
+};
 use crate::{
-    CommitError, Committed, ConfigError, Creation, Fault, SessionKey, StoreError, StoreTime,
+    CommitError, Committed, ConfigError, Creation, ExpiryNotice, Fault, RecordKind, SessionKey,
+    StoreError, StoreTime,
 };
 
 /// Locks and records of one memory, in shards, with the time and the clean-up.
 pub(super) struct Table {
     shards: Vec<Mutex<Shard>>,
+    // Locked after all shards that are.
+    users: Mutex<UserTable>,
     clock: Arc<dyn Clock>,
     origin: Moment,
     origin_time: StoreTime,
@@ -25,6 +32,7 @@ pub(super) struct Table {
     /// When a full table was last swept to make room, in the store's milliseconds.
     swept_ms: AtomicU64,
     sweeping: AtomicBool,
+    expiry_notices: Mutex<Vec<ExpiryNotice>>,
 }
 
 #[derive(Default)]
@@ -78,6 +86,7 @@ impl Table {
         let unix_ms = u64::try_from(clock.unix_time().as_millis()).unwrap_or_default();
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            users: Mutex::default(),
             origin: clock.now(),
             origin_time: StoreTime::from_millis(unix_ms),
             clock,
@@ -85,12 +94,39 @@ impl Table {
             taken: AtomicUsize::new(0),
             swept_ms: AtomicU64::new(0),
             sweeping: AtomicBool::new(false),
+            expiry_notices: Mutex::default(),
         }
     }
 
     /// What belongs to `key`, for as long as the guard lives. Never held across an await.
     pub(super) fn shard(&self, key: &SessionKey) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[usize::from(key.digest()[0]) % SHARDS])
+        lock(&self.shards[shard_of(key)])
+    }
+
+    /// What is known of users, for as long as the guard lives. Asked for after a shard, never before.
+    pub(super) fn users(&self) -> MutexGuard<'_, UserTable> {
+        lock(&self.users)
+    }
+
+    /// Everything, for steps that touch several sessions.
+    pub(super) fn whole(&self) -> Whole<'_> {
+        Whole {
+            shards: self.shards.iter().map(lock).collect(),
+            users: self.users(),
+            now: self.now(),
+            time: self.time(),
+        }
+    }
+
+    /// Lets `step` store one record more, if there is room.
+    pub(super) fn with_room<T>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&mut Whole<'_>) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        let place = self.reserve()?;
+        let done = step(&mut self.whole())?;
+        place.fill();
+        Ok(done)
     }
 
     pub(super) const fn clock(&self) -> &Arc<dyn Clock> {
@@ -119,6 +155,9 @@ impl Table {
         creation: Creation,
     ) -> Result<Committed, CommitError> {
         self.ensure_cleanup();
+        if let Some(login) = creation.login.clone() {
+            return self.with_room(|whole| whole.create(key, creation, &login));
+        }
         let place = self.reserve()?;
         let mut shard = self.shard(key);
         // One whose time is up may stand there; then nothing is added.
@@ -131,12 +170,18 @@ impl Table {
     }
 
     pub(super) fn sweep(&self) {
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            let freed = shard.records.sweep(self.time());
-            shard.locks.sweep(self.now());
-            self.taken.fetch_sub(freed, Ordering::AcqRel);
+        let expired = self.whole().sweep();
+        self.taken.fetch_sub(expired.len(), Ordering::AcqRel);
+        let notices = lock(&self.expiry_notices).clone();
+        for (key, header) in &expired {
+            if header.kind == RecordKind::Live {
+                notices.iter().for_each(|notice| notice(key));
+            }
         }
+    }
+
+    pub(super) fn on_expiry(&self, notice: ExpiryNotice) {
+        lock(&self.expiry_notices).push(notice);
     }
 
     fn reserve(&self) -> Result<Place<'_>, StoreError> {
@@ -195,8 +240,12 @@ impl Table {
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn shard_of(key: &SessionKey) -> usize {
+    usize::from(key.digest()[0]) % SHARDS
 }
 
 /// Room for one record, given up again unless it is filled.

@@ -5,7 +5,7 @@ use session_lock::{FencingToken, Held, KeepAlive, Keeper, Lease, OwnerValue, Pen
 use super::{locks::Asked, table::Table};
 use crate::{AcquireError, LockRequest, SessionKey};
 
-/// Locks `key`, waiting in line while others hold it. `life` says how long what is locked lives, `None` that
+/// Locks `key`, waiting in line while others hold it. `life` says how long what is locked lives, or why
 /// there is nothing to lock; it is asked again once the lock is held, for much can happen while one waits. `token`
 /// makes the fencing token then.
 pub(super) async fn lock(
@@ -13,21 +13,19 @@ pub(super) async fn lock(
     keeper: &Keeper<SessionKey>,
     key: &SessionKey,
     request: &LockRequest,
-    life: impl Fn() -> Option<KeepAlive> + Send + Sync,
+    life: impl Fn() -> Result<KeepAlive, AcquireError> + Send + Sync,
     token: impl Fn() -> Option<FencingToken> + Send + Sync,
 ) -> Result<Lease<SessionKey>, AcquireError> {
     let start = table.now();
     let deadline = start + request.wait;
     // Dropping `pending` gives the lock of a session back that has ended just now.
     let granted_now = |pending: Pending<'_, SessionKey>| match life() {
-        Some(life) => Ok(pending.granted_with_token(Some(life), token())),
-        None => Err(AcquireError::NoSession),
+        Ok(life) => Ok(pending.granted_with_token(Some(life), token())),
+        Err(error) => Err(error),
     };
     table.ensure_cleanup();
     loop {
-        if life().is_none() {
-            return Err(AcquireError::NoSession);
-        }
+        life()?;
         let owner = OwnerValue::random();
         let mut pending = keeper.ask(*key, owner, request.terms);
         let held = Held {

@@ -5,7 +5,8 @@ use std::{
 };
 
 use session_core::{
-    AcquireError, CommitError, Error, MemoryStore, ReadError, SessionData, WithError,
+    AcquireError, CommitError, Error, InvalidUserId, Login, LoginError, MemoryStore, ReadError,
+    SessionData, SessionGuard, SessionHandle, SessionId, WithError,
     blocking::{CallError, InsideRuntime, Sessions, StartError},
 };
 
@@ -135,7 +136,7 @@ fn a_body_may_use_other_sessions_but_not_lock_its_own_again() {
     let sessions = sessions();
     let (id, _) = sessions.with_new(|session| add_one(session)).unwrap();
     let (other, _) = sessions.with_new(|session| add_one(session)).unwrap();
-    let body = |session: &mut session_core::SessionGuard| {
+    let body = |session: &mut SessionGuard| {
         assert!(matches!(
             sessions.lock(&id),
             Err(CallError::Failed(AcquireError::AlreadyHeld))
@@ -152,6 +153,7 @@ fn every_call_inside_of_a_runtime_is_refused() {
     let sessions = sessions();
     let (id, _) = sessions.with_new(|session| add_one(session)).unwrap();
     let (commits, discards) = (sessions.lock(&id).unwrap(), sessions.create().unwrap());
+    let (ada, handle) = (sessions.user("ada").unwrap(), commits.handle());
     in_a_runtime(|| {
         let connect = async || Ok::<_, Error>(session_core::Sessions::new(MemoryStore::new()));
         assert!(matches!(
@@ -171,6 +173,14 @@ fn every_call_inside_of_a_runtime_is_refused() {
             sessions.lock_within(&id, Duration::ZERO),
             sessions.snapshot(&id),
             sessions.destroy(&id),
+            sessions.begin_login("ada"),
+            ada.list(),
+            ada.revoke(handle),
+            ada.revoke_others(handle),
+            ada.revoke_all(),
+            ada.disable(),
+            ada.enable(),
+            sessions.revoke_everything(),
             sessions.ping(),
             sessions.shutdown(Duration::ZERO),
             commits.commit(),
@@ -224,4 +234,65 @@ fn shutdown_waits_for_guards_on_other_threads() {
         late.commit(),
         Err(CallError::Failed(CommitError::ShutDown))
     ));
+}
+
+fn log_in(session: &mut SessionGuard) -> Result<(SessionId, SessionHandle), LoginError> {
+    let id = session.login("ada", &"Ada")?;
+    Ok((id, session.handle()))
+}
+
+#[test]
+fn the_sessions_of_a_user_are_listed_and_revoked() {
+    let sessions = sessions();
+    let ada = sessions.user("ada").unwrap();
+    assert!(matches!(sessions.user(""), Err(InvalidUserId { .. })));
+    let made: Vec<_> = (0..4).map(|_| sessions.with_new(log_in).unwrap()).collect();
+    for (id, (told, handle)) in &made {
+        assert_eq!(id, told, "the login has given it another ID");
+        let snapshot = sessions.snapshot(id).unwrap().unwrap();
+        assert_eq!(snapshot.handle(), *handle);
+    }
+    let [first, second, ..] = &made[..] else {
+        unreachable!("there are four");
+    };
+    assert_eq!(ada.list().unwrap().len(), 4);
+    assert!(ada.revoke(first.1.1).unwrap());
+    assert!(!ada.revoke(first.1.1).unwrap());
+    assert!(sessions.snapshot(&first.0).unwrap().is_none());
+    assert_eq!(ada.revoke_others(second.1.1).unwrap(), 2);
+    let listed = ada.list().unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].handle, second.1.1);
+    assert_eq!(ada.revoke_all().unwrap(), 1);
+    assert!(ada.list().unwrap().is_empty());
+}
+
+#[test]
+fn a_login_that_was_revoked_or_is_disabled_is_refused() {
+    let sessions = sessions();
+    let ada = sessions.user("ada").unwrap();
+    let ticket = sessions.begin_login("ada").unwrap();
+    ada.revoke_all().unwrap();
+    let mut late = sessions.create().unwrap();
+    let login = Login::new("ada").unwrap().ticket(ticket);
+    late.login_with(login, &"Ada").unwrap();
+    let refused = late.commit();
+    assert!(matches!(
+        refused,
+        Err(CallError::Failed(CommitError::Superseded))
+    ));
+
+    let (id, _) = sessions.with_new(log_in).unwrap();
+    assert_eq!(ada.disable().unwrap(), 1);
+    assert!(sessions.snapshot(&id).unwrap().is_none());
+    let refused = sessions.begin_login("ada");
+    assert!(matches!(
+        refused,
+        Err(CallError::Failed(LoginError::Disabled))
+    ));
+    ada.enable().unwrap();
+    sessions.begin_login("ada").unwrap();
+    let (id, _) = sessions.with_new(log_in).unwrap();
+    sessions.revoke_everything().unwrap();
+    assert!(sessions.snapshot(&id).unwrap().is_none());
 }

@@ -66,7 +66,10 @@ pub(crate) trait Kind: PrimaryStore + Clone {
 }
 
 impl Kind for MemoryStore {
-    const PROMISES: Capabilities = PROMISES.with(Promise::OptimisticUpdate);
+    const PROMISES: Capabilities = PROMISES
+        .with(Promise::OptimisticUpdate)
+        .with(Promise::Rotation)
+        .with(Promise::Users);
 
     fn on(clock: Arc<dyn Clock>) -> Self {
         Self::builder().clock(clock).build().unwrap()
@@ -89,8 +92,8 @@ impl Kind for Composed<Yielding<MemoryRecords>, Yielding<MemoryLocker>> {
 
     fn on(clock: Arc<dyn Clock>) -> Self {
         Self::new(
-            Yielding(MemoryRecords::with_clock(Arc::clone(&clock))),
-            Yielding(MemoryLocker::with_clock(clock)),
+            Yielding::new(MemoryRecords::with_clock(Arc::clone(&clock))),
+            Yielding::new(MemoryLocker::with_clock(clock)),
         )
     }
 }
@@ -99,7 +102,7 @@ impl<S: Kind> Kind for Yielding<S> {
     const PROMISES: Capabilities = S::PROMISES;
 
     fn on(clock: Arc<dyn Clock>) -> Self {
-        Self(S::on(clock))
+        Self::new(S::on(clock))
     }
 }
 
@@ -143,7 +146,7 @@ impl RecordsFixture for Half<Yielding<MemoryRecords>> {
     type Store = Yielding<MemoryRecords>;
 
     async fn fresh() -> Self {
-        Self::on(|clock| Yielding(MemoryRecords::with_clock(clock)))
+        Self::on(|clock| Yielding::new(MemoryRecords::with_clock(clock)))
     }
 
     fn store(&self) -> Self::Store {
@@ -175,7 +178,7 @@ impl LockerFixture for Half<Yielding<MemoryLocker>> {
     type Locker = Yielding<MemoryLocker>;
 
     async fn fresh() -> Self {
-        Self::on(|clock| Yielding(MemoryLocker::with_clock(clock)))
+        Self::on(|clock| Yielding::new(MemoryLocker::with_clock(clock)))
     }
 
     fn locker(&self) -> Self::Locker {

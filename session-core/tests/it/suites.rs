@@ -1,5 +1,8 @@
 use session_core::{Composed, MemoryLocker, MemoryRecords, MemoryStore};
-use session_testkit::{FakeClock, Yielding, locker_suite, primary_store_suite, record_store_suite};
+use session_testkit::{
+    FakeClock, Yielding, locker_suite, primary::InJson, primary::Sealed, primary_store_suite,
+    record_store_suite,
+};
 
 use crate::fixtures::{Half, Memory, RealTime};
 
@@ -16,6 +19,21 @@ mod memory_store_in_real_time {
 mod memory_store_that_yields {
     use super::*;
     primary_store_suite!(Memory<Yielding<MemoryStore>, FakeClock>);
+}
+
+mod sealed_in_memory {
+    use super::*;
+    primary_store_suite!(Sealed<Memory<Yielding<MemoryStore>, FakeClock>>);
+}
+
+mod as_json_in_memory {
+    use super::*;
+    primary_store_suite!(InJson<Memory<Yielding<MemoryStore>, FakeClock>>);
+}
+
+mod sealed_as_json_in_memory {
+    use super::*;
+    primary_store_suite!(Sealed<InJson<Memory<MemoryStore, FakeClock>>>);
 }
 
 mod composed {

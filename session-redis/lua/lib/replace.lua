@@ -5,7 +5,7 @@ local absolute_end_ms, idle_ms = struct.unpack('>I8', new, 17), struct.unpack('>
 local ttl_ms = math.min(idle_ms, absolute_end_ms - now_ms)
 if ttl_ms <= 0 then
   redis.call('DEL', KEYS[1])
-elseif not KEYS[4] or redis.call('STRLEN', KEYS[4]) == tonumber(length) then
+elseif not KEYS[4] or redis.call('PEXPIRE', KEYS[4], ttl_ms) == 1 then
   local standing = struct.unpack('>I8', found)
   revision = struct.unpack('>I8', new)
   local record = new
@@ -16,9 +16,11 @@ elseif not KEYS[4] or redis.call('STRLEN', KEYS[4]) == tonumber(length) then
     if KEYS[4] then redis.call('SETRANGE', KEYS[4], 0, string.sub(record, 1, 8)) end
   end
   if KEYS[4] then
-    redis.call('PEXPIRE', KEYS[4], ttl_ms)
     redis.call('RENAME', KEYS[4], KEYS[1])
   else
     redis.call('SET', KEYS[1], record, 'PX', ttl_ms)
+  end
+  if absolute_end_ms ~= struct.unpack('>I8', found, 17) then
+    -- include reschedule
   end
 end

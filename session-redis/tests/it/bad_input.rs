@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use session_core::{
-    AcquireError, BadRecord, CommitError, DestroyError, Error, ReadError, SessionId, Sessions,
+    AcquireError, BadRecord, CommitError, DestroyError, Error, Fault, ReadError, SessionId,
+    Sessions,
 };
 use session_redis::RedisStore;
 use session_testkit::servers::RedisServer;
 
 use crate::support::{
-    TestResult, builder, chain, counter, fresh_prefix, get, only_key, set, shared,
+    TestResult, builder, chain, count, counter, fresh_prefix, get, only_key, set, shared,
 };
 
 struct Damaged {
@@ -276,7 +277,7 @@ async fn a_replica_is_refused_at_connect_and_later() -> TestResult {
     assert!(text.contains("connect to the primary"), "{text}");
     match sessions.lock(&id).await {
         Err(AcquireError::Store(error)) => {
-            assert_eq!(*error.fault(), session_core::Fault::ReadOnly);
+            assert_eq!(*error.fault(), Fault::ReadOnly);
             assert!(!error.is_retryable());
         }
         // The replica has taken over the primary's data, which knows nothing of the session.
@@ -346,5 +347,40 @@ async fn settings_out_of_range_are_refused_before_anything_is_connected() -> Tes
             Err(Error::Config(_))
         ));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_is_loading_is_told_from_one_that_is_down() -> TestResult {
+    let server = RedisServer::builder()
+        .durable()
+        // In microseconds; the server looks at its clients every 1,024 commands meanwhile.
+        .config("key-load-delay", "400")
+        .start()
+        .await?;
+    let sessions = Sessions::new(RedisStore::connect(&server.url()).await?);
+    let id = counter(&sessions).await?;
+    let fill = "for i = 1, 5000 do redis.call('SET', 'filler:' .. i, i, 'PX', 60000) end";
+    server.command(&["EVAL", fill, "0"]).await?;
+    let (mut heard, url) = (None, server.url());
+    let mut restart = std::pin::pin!(server.restart());
+    // The fixture waits until the server has its data; meanwhile it answers that it is loading.
+    loop {
+        tokio::select! {
+            restarted = &mut restart => break restarted?,
+            error = builder().connect(&url) => match error {
+                Err(Error::Store(error)) if *error.fault() == Fault::Loading => heard = Some(error),
+                Err(Error::Store(error)) => assert!(error.is_retryable(), "{error}"),
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
+            },
+        }
+    }
+    let heard = heard.ok_or("the server was never seen loading")?;
+    assert!(
+        heard.is_retryable() && heard.to_string().contains("loading"),
+        "{heard}"
+    );
+    assert_eq!(count(&sessions, &id).await?, Some(0));
     Ok(())
 }

@@ -5,7 +5,7 @@ use session_core::{Capabilities, Promise, SessionKey};
 use session_redis::RedisStore;
 use session_testkit::{primary::PrimaryFixture, servers::RedisServer};
 
-use crate::support::fresh_prefix;
+use crate::support::{fresh_prefix, patient};
 
 const PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::NoLostUpdate)
@@ -15,7 +15,9 @@ const PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::LogoutIsFinal)
     .with(Promise::BothClocks)
     .with(Promise::SurvivesRestart)
-    .with(Promise::OptimisticUpdate);
+    .with(Promise::OptimisticUpdate)
+    .with(Promise::Rotation)
+    .with(Promise::Users);
 
 /// A prefix of its own on a server that tests share.
 struct Shared {
@@ -27,7 +29,7 @@ struct Shared {
 impl Shared {
     async fn on(server: &'static RedisServer, pooled: bool) -> Self {
         let prefix = fresh_prefix();
-        let builder = RedisStore::builder().prefix(&prefix);
+        let builder = patient(&prefix);
         let store = if pooled {
             let pool = deadpool_redis::Config::from_url(server.url()).create_pool(None);
             builder.from_pool(pool.expect("the URL is right")).await
@@ -43,7 +45,7 @@ impl Shared {
     }
 
     async fn elsewhere(&self) -> Option<RedisStore> {
-        let builder = RedisStore::builder().prefix(&self.prefix);
+        let builder = patient(&self.prefix);
         builder.connect(&self.server.url()).await.ok()
     }
 
@@ -56,12 +58,12 @@ impl Shared {
     }
 
     async fn keys_without_ttl(&self) -> Vec<String> {
-        let mut keys = self
-            .server
-            .keys_without_ttl()
-            .await
-            .expect("the server is there");
-        keys.retain(|key| key.starts_with(&self.prefix));
+        let all = format!("{}:*", self.prefix);
+        let keys = self.server.keys_without_ttl_like(&all).await;
+        let mut keys = keys.expect("the server is there");
+        // That a user is disabled is known until it is not.
+        let may_stay = |key: &str| key.contains(":epoch:");
+        keys.retain(|key| !may_stay(key));
         keys
     }
 }
@@ -105,6 +107,14 @@ fixture!(Pooled, RedisServer::builder(), pooled: true);
 
 mod on_one_redis {
     session_testkit::primary_store_suite!(super::OneRedis);
+}
+
+mod sealed_on_one_redis {
+    session_testkit::primary_store_suite!(session_testkit::primary::Sealed<super::OneRedis>);
+}
+
+mod as_json_on_one_redis {
+    session_testkit::primary_store_suite!(session_testkit::primary::InJson<super::OneRedis>);
 }
 
 mod on_a_node_of_a_cluster {

@@ -1,6 +1,6 @@
-use std::pin::Pin;
+use std::{pin::Pin, sync::Mutex};
 
-use session_core::{AcquireError, ReadError};
+use session_core::{AcquireError, ReadError, SessionGuard};
 
 use super::*;
 use crate::cancel_after;
@@ -193,6 +193,71 @@ pub async fn cancelled_end_frees_the_lock<F: PrimaryFixture>(fixture: &F) {
         })
     })
     .await;
+}
+
+/// Clauses 10 and 12: the session lives under one of the two IDs, whole.
+pub async fn cancelled_rotation_is_whole<F: PrimaryFixture>(fixture: &F) {
+    if !can_rotate(fixture).await {
+        return;
+    }
+    one_of_two_ids_lives(fixture, |guard| guard.regenerate()).await;
+}
+
+/// Clauses 10 and 12: likewise for a login.
+pub async fn cancelled_login_is_whole<F: PrimaryFixture>(fixture: &F) {
+    if !has_users(fixture).await {
+        return;
+    }
+    one_of_two_ids_lives(fixture, |guard| {
+        guard.login("ada", &ada()).expect("it can be marked")
+    })
+    .await;
+}
+
+/// Gives a session that holds 1 a new ID by `mark` and the value 2, dropped at each of its awaits; afterwards the one
+/// lives under its old ID or the other one under the new.
+async fn one_of_two_ids_lives<F: PrimaryFixture>(
+    fixture: &F,
+    mark: fn(&mut SessionGuard) -> SessionId,
+) {
+    let sessions = sessions(fixture);
+    for polls in 0..MOST_POLLS {
+        let old = stored(&sessions, 1).await;
+        let marked = Mutex::new(None);
+        let finished = cancel_after(polls, async {
+            let mut guard = sessions.lock(&old).await.expect("it can be locked");
+            write(&mut guard, 2);
+            let new = mark(&mut guard);
+            *marked.lock().expect("no task fails") = Some(new);
+            guard.commit().await.expect("it can be given a new ID");
+        });
+        let finished = finished.await.is_some();
+        let new = marked.into_inner().expect("no task fails");
+        let lock = sessions.lock(&old).wait_at_most(LONG_LEASE / 2);
+        match meanwhile(fixture, lock.into_future()).await {
+            Ok(guard) => {
+                assert!(!finished, "the old ID is not old");
+                assert_eq!(read(&guard), 1);
+                guard.discard().await.expect("it can be given back");
+                if let Some(new) = new {
+                    assert_eq!(value(&sessions, &new).await, None, "both IDs live");
+                }
+            }
+            Err(AcquireError::Rotated) => {
+                let new = new.expect("it was marked");
+                let lock = sessions.lock(&new).wait_at_most(LONG_LEASE / 2);
+                let guard = meanwhile(fixture, lock.into_future()).await;
+                let guard = guard.expect("it lives under the new ID");
+                assert_eq!(read(&guard), 2);
+                guard.discard().await.expect("it can be given back");
+            }
+            Err(error) => panic!("dropped after {polls} polls, it is lost: {error}"),
+        }
+        if finished {
+            return;
+        }
+    }
+    panic!("the commit never finishes");
 }
 
 /// Clause 10 for the scoped form, whose body may wait too.

@@ -72,5 +72,6 @@ fn creation() -> Creation {
         header: new_header(),
         body: body(9),
         timeouts: Timeouts::default(),
+        login: None,
     }
 }

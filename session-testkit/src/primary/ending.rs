@@ -1,4 +1,4 @@
-use session_core::{AcquireError, CommitError, SessionId};
+use session_core::{AcquireError, CommitError};
 
 use super::*;
 
@@ -51,7 +51,7 @@ pub async fn destroy_elsewhere_ends_the_session_here<F: PrimaryFixture>(fixture:
 
 /// Clause 8: a guessed ID costs the store nothing.
 pub async fn destroy_of_unknown_stores_nothing<F: PrimaryFixture>(fixture: &F) {
-    let id = SessionId::random();
+    let id = fixture.store().new_id();
     let destroyed = sessions(fixture).destroy(&id).await;
     destroyed.expect("unknown is no error");
     nothing_stands(fixture, &id).await;

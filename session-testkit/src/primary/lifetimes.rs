@@ -145,3 +145,74 @@ pub async fn remaining_counts_down_to_both_ends<F: PrimaryFixture>(fixture: &F) 
     assert!(after.absolute + ms(90) <= before.absolute, "{after:?}");
     guard.discard().await.expect("it can be given back");
 }
+
+/// `expire_after`: over at its end, however much it is used.
+pub async fn a_session_ends_after_the_span_that_it_was_given<F: PrimaryFixture>(fixture: &F) {
+    let sessions = sessions(fixture);
+    let id = stored(&sessions, 1).await;
+    let mut guard = sessions.lock(&id).await.expect("it can be locked");
+    guard
+        .expire_after(ms(2_000))
+        .expect("it is a span like others");
+    assert!(guard.is_modified());
+    guard.commit().await.expect("the change is stored");
+    over_in(fixture, &sessions, &id, ms(2_000)).await;
+}
+
+/// `expire_at`: the same by the store's clock.
+pub async fn a_session_ends_at_the_time_that_it_was_given<F: PrimaryFixture>(fixture: &F) {
+    let sessions = sessions(fixture);
+    let id = stored(&sessions, 1).await;
+    let now = sessions.snapshot(&id).await.expect("it can be read");
+    let now = now.expect("it is there").created();
+    let end = std::time::UNIX_EPOCH + Duration::from_millis(now.as_millis()) + ms(2_000);
+    let mut guard = sessions.lock(&id).await.expect("it can be locked");
+    let over = guard.expire_at(std::time::UNIX_EPOCH);
+    assert!(over.is_err() && !guard.is_modified(), "it is over already");
+    guard.expire_at(end).expect("it is to come");
+    guard.commit().await.expect("the change is stored");
+    over_in(fixture, &sessions, &id, ms(2_000)).await;
+}
+
+/// Uses a session until it is over, which has to be in that span.
+async fn over_in<F: PrimaryFixture>(
+    fixture: &F,
+    sessions: &Sessions,
+    id: &SessionId,
+    span: Duration,
+) {
+    let (clock, mut seen) = (fixture.store().clock(), 0);
+    let start = clock.now();
+    while let Some(snapshot) = sessions.snapshot(id).await.expect("it can be read") {
+        let left = snapshot.remaining();
+        // What a process takes for the store's time can be a little off.
+        let most = span + ms(1_000);
+        assert!(left.absolute <= most && left.idle <= most, "{left:?}");
+        let passed = clock.now().saturating_since(start);
+        assert!(passed < span + ms(10_000), "it lives on and on");
+        seen += 1;
+        fixture.pass(ms(50)).await;
+    }
+    assert!(seen > 0, "it was over at once");
+    assert!(sessions.lock(id).await.is_err());
+}
+
+/// Whether a session outlives the browser's is part of it: across commits, and across a new ID.
+pub async fn a_session_stays_persistent_until_it_is_told_otherwise<F: PrimaryFixture>(fixture: &F) {
+    let sessions = sessions(fixture);
+    let mut id = stored(&sessions, 1).await;
+    for persistent in [false, true, false] {
+        let mut guard = sessions.lock(&id).await.expect("it can be locked");
+        let changes = guard.is_persistent() != persistent;
+        guard.set_persistent(persistent);
+        assert_eq!(guard.is_modified(), changes, "a flag alone is a change");
+        guard.commit().await.expect("the change is stored");
+        add_one(&sessions, &id).await;
+        if F::PROMISES.has(session_core::Promise::Rotation) {
+            id = regenerated(&sessions, &id).await;
+        }
+        let snapshot = sessions.snapshot(&id).await.expect("it can be read");
+        let snapshot = snapshot.expect("it is there");
+        assert_eq!(snapshot.is_persistent(), persistent);
+    }
+}

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use session_core::{AcquireError, PrimaryStore as _, SessionId, WithError};
+use session_core::{AcquireError, PrimaryStore as _, WithError};
 
 use super::*;
 
@@ -215,7 +215,7 @@ pub async fn lock_all_in_opposite_orders_never_deadlocks<F: PrimaryFixture>(fixt
 pub async fn lock_all_locks_all_or_none<F: PrimaryFixture>(fixture: &F) {
     let sessions = sessions(fixture);
     let ids = [stored(&sessions, 0).await, stored(&sessions, 0).await];
-    let unknown = SessionId::random();
+    let unknown = fixture.store().new_id();
     let refused = sessions.lock_all(&[&ids[0], &unknown, &ids[1]]).await;
     assert!(matches!(refused, Err(AcquireError::NoSession)));
     for id in &ids {

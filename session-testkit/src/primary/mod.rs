@@ -5,30 +5,47 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a clause fails by panicking")]
 
+mod aliases; // clause 12: the IDs that a session had
 mod cancelling; // clause 10: dropping futures anywhere
 mod committing; // clauses 3 to 5: writing under the lease
 mod creating; // clause 6: storing for the first time
 mod ending; // clause 8: destroy
+mod events; // what observers are told
 mod guards; // scopes, dropping, shutdown
+mod interleaving; // promise 4: writes against endings, in every order
+mod json; // the same store under records in JSON
 mod lifetimes; // clause 9: idle and absolute timeout
 mod locking; // clause 2: one at a time, in order, bounded
+mod logging_in; // clauses 12 and 13: binding a session to a user
 mod reading; // clauses 1 and 11: loading, and what cannot be loaded
+mod revoking; // clauses 13 and 14: all sessions of a user
+mod rotating; // clause 12: new IDs
+mod sealed; // the same store under sealed records
 mod unlocked; // clause 7: writing without the lease
 
+pub use aliases::*;
 pub use cancelling::*;
 pub use committing::*;
 pub use creating::*;
 pub use ending::*;
+pub use events::*;
 pub use guards::*;
+pub use interleaving::*;
+pub use json::InJson;
 pub use lifetimes::*;
 pub use locking::*;
+pub use logging_in::*;
 pub use reading::*;
+pub use revoking::*;
+pub use rotating::*;
+pub use sealed::Sealed;
 pub use unlocked::*;
 
 use std::{future::Future, pin::pin, time::Duration};
 
 use session_core::{
-    Capabilities, Error, PrimaryStore, SessionId, SessionKey, Sessions, SessionsBuilder, Timeouts,
+    Capabilities, Codec, Error, PrimaryStore, SessionId, SessionKey, Sessions, SessionsBuilder,
+    Timeouts,
 };
 
 /// What the suite needs to know of a store.
@@ -43,6 +60,12 @@ pub trait PrimaryFixture: Sized + Send + Sync + 'static {
     /// then required to be absent.
     const PROMISES: Capabilities;
 
+    /// Whether [`configure`](Self::configure) makes sessions seal their records.
+    const SEALED: bool = false;
+
+    /// The codec that [`configure`](Self::configure) makes sessions choose.
+    const CODEC: Codec = Codec::MessagePack;
+
     /// Makes what one test needs.
     fn fresh() -> impl Future<Output = Self> + Send;
 
@@ -53,6 +76,11 @@ pub trait PrimaryFixture: Sized + Send + Sync + 'static {
     /// [`Promise::AcrossProcesses`](session_core::Promise::AcrossProcesses) is claimed.
     fn elsewhere(&self) -> impl Future<Output = Option<Self::Store>> + Send {
         async { None }
+    }
+
+    /// How sessions use the store, where that is not the default.
+    fn configure(&self, builder: SessionsBuilder) -> SessionsBuilder {
+        builder
     }
 
     /// Lets that much time go by, as the store sees it.
@@ -83,6 +111,8 @@ macro_rules! primary_store_suite {
             claims_exactly_the_promises_of_its_fixture
             ping_succeeds
             unknown_id_is_never_adopted
+            records_are_sealed_where_the_fixture_says_so
+            records_are_in_the_codec_that_the_fixture_says
             what_was_committed_is_read_back
             what_was_committed_is_read_back_elsewhere
             an_expired_session_is_no_session
@@ -145,6 +175,70 @@ macro_rules! primary_store_suite {
             held_guard_never_passes_the_absolute_timeout
             a_waiter_keeps_a_session_alive_that_became_short_lived
             remaining_counts_down_to_both_ends
+            a_session_ends_after_the_span_that_it_was_given
+            a_session_ends_at_the_time_that_it_was_given
+            a_session_stays_persistent_until_it_is_told_otherwise
+            observers_are_told_of_the_life_of_a_session
+            observers_are_told_of_logins_and_revocations
+            observers_are_told_of_nothing_that_was_not_stored
+            observers_are_told_of_lost_leases
+            observers_are_told_of_records_that_cannot_be_used
+            regenerate_lets_the_session_go_on_under_a_new_id
+            a_new_id_is_known_elsewhere
+            an_old_id_is_nothing_after_its_grace
+            an_old_id_takes_no_lock_and_no_write
+            waiters_on_an_old_id_are_told_that_it_is_one
+            destroy_of_an_old_id_ends_the_session
+            an_old_id_is_nothing_when_the_session_is_over
+            every_old_id_is_one_alias_away_from_the_session
+            an_old_id_keeps_the_end_of_its_own_grace
+            one_old_id_too_many_is_nothing_at_once
+            an_old_id_that_is_over_is_not_brought_back
+            an_alias_of_an_alias_is_an_error_and_is_left_as_it_is
+            a_discarded_regenerate_keeps_the_id
+            a_new_session_is_stored_under_its_newest_id
+            regenerate_of_a_cleared_session_keeps_no_value
+            regenerate_brings_no_session_back_that_is_marked_to_end
+            regenerate_if_due_is_by_the_age_of_the_id
+            regenerate_takes_other_timeouts_along
+            a_late_holder_rotates_nothing
+            rotation_over_another_version_changes_nothing
+            rotation_after_destroy_changes_nothing
+            rotation_after_absolute_end_changes_nothing
+            regenerate_never_passes_the_absolute_timeout
+            a_ticket_of_another_user_is_refused
+            login_binds_the_session_to_its_user
+            a_new_session_can_begin_with_a_login
+            after_a_login_the_old_id_shows_the_session_of_before
+            after_a_login_the_old_id_is_nothing_after_its_grace
+            after_a_login_every_earlier_id_shows_the_session_of_before
+            login_of_a_session_with_a_user_leaves_nothing
+            a_planted_id_never_leads_into_the_login
+            a_discarded_login_changes_nothing
+            a_login_that_began_before_a_revocation_is_superseded
+            a_login_that_began_elsewhere_is_superseded
+            a_disabled_user_cannot_log_in
+            another_credential_ends_the_other_sessions
+            a_refused_login_ends_no_other_session
+            a_full_user_loses_the_oldest_session
+            a_full_user_is_refused_where_that_is_the_policy
+            labels_stand_in_the_list
+            a_login_of_nobody_is_refused
+            life_begins_anew_at_a_login
+            a_late_holder_logs_nobody_in
+            the_list_of_a_user_is_complete_and_newest_first
+            sessions_made_elsewhere_are_listed_and_revoked_here
+            the_list_names_no_session_that_is_over
+            the_list_says_when_a_session_was_last_seen
+            revoking_one_ends_it_and_no_other
+            revoking_the_others_keeps_one
+            revoking_all_ends_every_session_of_the_user
+            revoking_all_ends_more_than_a_thousand_sessions
+            rotation_keeps_the_place_in_the_list
+            revoke_everything_ends_anonymous_sessions_too
+            revocation_ends_for_waiters_and_holders
+            an_ending_between_any_two_steps_of_a_write_is_final
+            no_write_brings_a_revoked_session_back
             cancelled_lock_leaves_nothing
             cancelled_wait_leaves_nothing
             cancelled_hand_over_leaves_nothing
@@ -156,6 +250,8 @@ macro_rules! primary_store_suite {
             cancelled_unlocked_save_is_whole
             cancelled_destroy_frees_the_lock
             cancelled_end_frees_the_lock
+            cancelled_rotation_is_whole
+            cancelled_login_is_whole
             cancelled_with_is_whole
             cancelled_with_new_is_whole_or_absent
             cancelled_snapshot_changes_nothing
@@ -180,6 +276,8 @@ macro_rules! primary_store_suite {
             counter_of_updates_loses_nothing
             counter_of_locks_and_updates_loses_nothing
             destroy_wins_over_commits_that_race_it
+            revoke_all_wins_over_logins_that_race_it
+            rotation_harms_no_reader_and_loses_no_write
         }
     };
 }
@@ -195,10 +293,15 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// The settings that tests start from.
 pub(crate) fn builder<F: PrimaryFixture>(fixture: &F) -> SessionsBuilder {
-    Sessions::builder(fixture.store())
+    settings(fixture, fixture.store())
+}
+
+fn settings<F: PrimaryFixture>(fixture: &F, store: impl PrimaryStore) -> SessionsBuilder {
+    let builder = Sessions::builder(store)
         .lease(LONG_LEASE)
         .wait_timeout(WAIT)
-        .warn_unlocked(false)
+        .warn_unlocked(false);
+    fixture.configure(builder)
 }
 
 pub(crate) fn sessions<F: PrimaryFixture>(fixture: &F) -> Sessions {
@@ -231,10 +334,8 @@ pub(crate) async fn elsewhere<F: PrimaryFixture>(fixture: &F) -> Option<Sessions
         F::PROMISES.has(session_core::Promise::AcrossProcesses),
         "`elsewhere` is what AcrossProcesses means"
     );
-    let builder = Sessions::builder(store?)
-        .lease(LONG_LEASE)
-        .wait_timeout(WAIT);
-    Some(builder.build().expect("the settings are valid"))
+    let sessions = settings(fixture, store?).build();
+    Some(sessions.expect("the settings are valid"))
 }
 
 /// Lets time pass until `future` is done.

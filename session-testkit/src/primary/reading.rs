@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use session_core::{
     AcquireError, BadRecord, CommitId, Creation, DestroyError, Digest, Header, IDENTITY,
-    PrimaryStore as _, Promise, ReadError, RecordKind, Revision, SessionHandle, SessionId,
-    StoreTime, Timeouts, TouchAfter, WithError,
+    PrimaryStore as _, Promise, ReadError, RecordKind, Revision, SessionHandle, StoreTime,
+    Timeouts, TouchAfter, WithError,
 };
 
 use super::*;
@@ -21,7 +21,7 @@ pub async fn ping_succeeds<F: PrimaryFixture>(fixture: &F) {
 /// Clause 1, promise 6: an ID that names nothing is refused by every way in, and stays naming nothing.
 pub async fn unknown_id_is_never_adopted<F: PrimaryFixture>(fixture: &F) {
     let sessions = sessions(fixture);
-    let id = SessionId::random();
+    let id = fixture.store().new_id();
     let nothing_there = async || {
         let snapshot = sessions.snapshot(&id).await.expect("unknown is no fault");
         assert!(snapshot.is_none(), "something was stored");
@@ -53,6 +53,34 @@ pub async fn unknown_id_is_never_adopted<F: PrimaryFixture>(fixture: &F) {
     assert!(unlocked.expect("unknown is no fault").is_none());
     sessions.destroy(&id).await.expect("unknown is no error");
     nothing_there().await;
+}
+
+/// Promise 8: a suite that is said to run on sealed records does.
+pub async fn records_are_sealed_where_the_fixture_says_so<F: PrimaryFixture>(fixture: &F) {
+    let (store, sessions) = (fixture.store(), sessions(fixture));
+    let id = stored(&sessions, 1).await;
+    let shows_names = async || {
+        let record = record(&store, id.key()).await;
+        assert_eq!(record.header.is_sealed(), F::SEALED);
+        record.body.windows(4).any(|bytes| bytes == b"left")
+    };
+    assert_eq!(shows_names().await, !F::SEALED);
+    add_one(&sessions, &id).await;
+    assert_eq!(shows_names().await, !F::SEALED);
+}
+
+/// A suite that is said to run on another codec does.
+pub async fn records_are_in_the_codec_that_the_fixture_says<F: PrimaryFixture>(fixture: &F) {
+    let (store, sessions) = (fixture.store(), sessions(fixture));
+    let id = stored(&sessions, 1).await;
+    let record_of = async || record(&store, id.key()).await;
+    assert_eq!(record_of().await.header.codec(), F::CODEC);
+    add_one(&sessions, &id).await;
+    let record = record_of().await;
+    assert_eq!(record.header.codec(), F::CODEC);
+    if F::CODEC == Codec::Json && !F::SEALED {
+        assert_eq!(&record.body[..], br#"{"left":2,"right":2}"#);
+    }
 }
 
 /// Promise 1: what is committed is what is read, in every way of reading.
@@ -148,12 +176,13 @@ pub async fn debug_output_hides_ids_keys_and_values<F: PrimaryFixture>(fixture: 
 /// Clause 11: a body that cannot be decoded is an error, is not overwritten, and leaves no lock behind.
 pub async fn a_damaged_body_is_an_error_and_is_left_as_it_is<F: PrimaryFixture>(fixture: &F) {
     let (store, sessions) = (fixture.store(), sessions(fixture));
-    let id = SessionId::random();
+    let id = fixture.store().new_id();
     let body = Bytes::from_static(b"\xc1 not MessagePack");
     let creation = Creation {
         header: new_header(),
         body: body.clone(),
         timeouts: Timeouts::default(),
+        login: None,
     };
     let created = store.create(id.key(), creation).await;
     created.expect("stores do not look into bodies");
@@ -189,7 +218,7 @@ pub async fn a_foreign_record_is_an_error_and_is_left_as_it_is<F: PrimaryFixture
         (&header[..IDENTITY.end], BadRecord::CutOff),
         (&newer, BadRecord::Newer { version: 99 }),
     ] {
-        let id = SessionId::random();
+        let id = fixture.store().new_id();
         if !fixture.plant(id.key(), bytes).await {
             // What only this process can write to has no foreign records.
             assert!(!F::PROMISES.has(Promise::AcrossProcesses));
@@ -199,6 +228,7 @@ pub async fn a_foreign_record_is_an_error_and_is_left_as_it_is<F: PrimaryFixture
             header: new_header(),
             body: Bytes::from_static(b"\x80"),
             timeouts: Timeouts::default(),
+            login: None,
         };
         assert!(store.create(id.key(), creation).await.is_err());
         assert!(matches!(

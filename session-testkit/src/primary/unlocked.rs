@@ -20,7 +20,7 @@ pub async fn update_is_refused_while_locked<F: PrimaryFixture>(fixture: &F) {
     let version = next_version(&before, &body(2));
     let updated = store.update(id.key(), version, &request).await;
     updated.expect("the lock is free");
-    assert_eq!(value(&sessions, &id).await, Some(2));
+    assert_eq!(record(&store, id.key()).await.body, body(2));
 }
 
 /// Clause 7: the version that was read has to stand.

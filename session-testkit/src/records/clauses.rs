@@ -296,6 +296,7 @@ pub async fn times_are_the_stores_own<F: RecordsFixture>(fixture: &F) {
         header,
         body: body(1),
         timeouts: timeouts(20_000, 40_000),
+        login: None,
     };
     let created = store.create(&key, creation).await;
     created.expect("a new record is stored");
@@ -354,6 +355,7 @@ async fn create_at(
         header: new_header(),
         body: body(1),
         timeouts,
+        login: None,
     };
     store.create(key, creation).await
 }

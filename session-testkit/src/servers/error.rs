@@ -17,6 +17,12 @@ pub enum ServerError {
         /// What was tried and what was found.
         reason: String,
     },
+    /// PostgreSQL is not installed.
+    #[error(
+        "no PostgreSQL server for tests: neither the PATH nor /usr/lib/postgresql has initdb and postgres; install \
+         them (apt-get install postgresql), or leave these tests out with LATCHKEY_SKIP=postgresql"
+    )]
+    NoPostgres,
     /// An environment variable holds something else than it may.
     #[error("{variable} is {found:?}; expected {expected}")]
     Environment {

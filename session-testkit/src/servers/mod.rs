@@ -1,4 +1,5 @@
-//! Real Redis servers and the faults that a test can inflict on them.
+//! Real Redis servers, and the faults that a test can inflict on them. Real PostgreSQL servers, which stop, crash and start
+//! again.
 //!
 //! ```no_run
 //! # async fn test() -> Result<(), session_testkit::servers::ServerError> {
@@ -28,7 +29,7 @@
 //! | kill, stop, restart, pause, fill | yes | yes | no |
 //! | kill clients, flush scripts, [`Proxy`] | yes | yes | yes |
 //!
-//! What a kind cannot do is [`ServerError::Unsupported`].
+//! What a kind cannot do is [`ServerError::Unsupported`]. PostgreSQL is always a private process: [`PostgresServer`].
 //!
 //! # Clean-up
 //! Each server has a watchdog, a small shell whose standard input is a pipe held by the test
@@ -56,6 +57,7 @@ mod process;
 mod watchdog; // clean-up at any end of the test process
 
 mod cluster;
+mod postgres; // a private PostgreSQL
 mod proxy;
 pub mod resp;
 
@@ -64,5 +66,6 @@ pub use cluster::RedisCluster;
 pub use error::ServerError;
 pub use faults::Filled;
 pub use kind::ServerKind;
-pub use proxy::{Flight, Proxy, Redirect, Request, Upstream};
+pub use postgres::PostgresServer;
+pub use proxy::{Flight, LinkFault, Proxy, Redirect, Request, Upstream};
 pub use redis_server::RedisServer;

@@ -254,21 +254,28 @@ impl RedisServer {
     /// # Errors
     /// [`ServerError::Redis`] when the server cannot be asked.
     pub async fn keys_without_ttl(&self) -> Result<Vec<String>, ServerError> {
+        self.keys_without_ttl_like("*").await
+    }
+
+    /// Of the keys that match, those that would stay for ever, sorted.
+    ///
+    /// # Errors
+    /// [`ServerError::Redis`] when the server cannot be asked.
+    pub async fn keys_without_ttl_like(&self, pattern: &str) -> Result<Vec<String>, ServerError> {
         const NO_TTL: i64 = -1;
         let mut connection = self.connection().await?;
+        let keys = scan(&mut connection, pattern).await;
+        let keys = keys.map_err(self.redis_error())?;
         let mut found = Vec::new();
-        for key in scan(&mut connection, "*")
-            .await
-            .map_err(self.redis_error())?
-        {
-            let ttl_ms: i64 = redis::cmd("PTTL")
-                .arg(&key)
-                .query_async(&mut connection)
-                .await
-                .map_err(self.redis_error())?;
-            if ttl_ms == NO_TTL {
-                found.push(key);
+        for keys in keys.chunks(1000) {
+            let mut ask = redis::Pipeline::with_capacity(keys.len());
+            for key in keys {
+                ask.cmd("PTTL").arg(key);
             }
+            let asked = ask.query_async(&mut connection).await;
+            let ttls_ms: Vec<i64> = asked.map_err(self.redis_error())?;
+            let eternal = keys.iter().zip(ttls_ms).filter(|(_, ttl)| *ttl == NO_TTL);
+            found.extend(eternal.map(|(key, _)| key.clone()));
         }
         Ok(sorted_text(&found))
     }
@@ -431,7 +438,7 @@ fn sorted_text(keys: &[Vec<u8>]) -> Vec<String> {
     keys
 }
 
-fn last_lines(log: &str) -> String {
+pub(super) fn last_lines(log: &str) -> String {
     let lines: Vec<_> = log.lines().filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(5)..].join("; ")
 }

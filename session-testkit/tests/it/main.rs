@@ -11,5 +11,6 @@ mod cleanup;
 mod cluster;
 mod faults;
 mod options;
+mod postgres;
 mod proxy;
 mod selection;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{PushKind, RedisResult};
-use session_testkit::servers::{Proxy, RedisServer, resp};
+use session_testkit::servers::{LinkFault, Proxy, RedisServer, resp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -123,6 +123,31 @@ async fn held_requests_arrive_after_their_client_has_gone() -> TestResult {
     assert!(sent.await.unwrap_err().is_cancelled());
     proxy.release_held().await;
     assert_eq!(server.keys("*").await?, ["held", "other"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fault_waits_for_the_script_that_it_was_set_for() -> TestResult {
+    let (server, proxy, mut connection) = proxied().await?;
+    let mut load = redis::cmd("SCRIPT");
+    load.arg("LOAD").arg("return redis.call('INCR', KEYS[1])");
+    let hash: String = load.query_async(&mut connection).await?;
+    let mut script = redis::cmd("EVALSHA");
+    script.arg(hash).arg(1).arg("n");
+    proxy.fault_at_script(2, LinkFault::HoldRequests);
+    assert_eq!(incr(&mut connection, "n").await?, 1);
+    let n: u64 = script.query_async(&mut connection).await?;
+    assert_eq!((n, incr(&mut connection, "n").await?), (2, 3));
+    tokio::select! {
+        n = script.query_async::<u64>(&mut connection) => return Err(format!("{n:?}").into()),
+        () = proxy.fault_happened() => {}
+    }
+    let mut later = connect(&proxy.url()).await?;
+    let n: u64 = script.query_async(&mut later).await?;
+    assert_eq!(n, 4, "one fault, on one connection");
+    proxy.release_held().await;
+    let mut past = server.connection().await?;
+    assert_eq!(incr(&mut past, "n").await?, 6);
     Ok(())
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Exchange {
     /// The client has sent the beginning of a request.
     partial: bool,
     flight: u64,
+    /// Calls of scripts so far.
+    scripts: usize,
     resp3: bool,
     subscribed: bool,
     /// Greetings of the client, to be repeated to a node that it is redirected to.
@@ -37,6 +39,7 @@ impl Exchange {
             undelivered: 0,
             partial: false,
             flight: 0,
+            scripts: 0,
             resp3: false,
             subscribed: false,
             greetings: Vec::new(),
@@ -80,6 +83,7 @@ impl Exchange {
         match name.as_str() {
             "HELLO" => self.resp3 = args.first().is_some_and(|version| version == b"3"),
             "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" => self.subscribed = true,
+            "EVALSHA" => self.scripts += 1,
             _ => {}
         }
         if matches!(name.as_str(), "HELLO" | "AUTH") {
@@ -137,6 +141,10 @@ impl Exchange {
     /// Requests that the server has yet to answer.
     pub(super) fn unanswered(&self) -> usize {
         self.expected.len()
+    }
+
+    pub(super) fn scripts(&self) -> usize {
+        self.scripts
     }
 
     pub(super) fn greetings(&self) -> &[Vec<u8>] {

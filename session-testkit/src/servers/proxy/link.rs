@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::exchange::Exchange;
 use super::log::Log;
 use super::redirect::Redirector;
+use super::trap::{LinkFault, Trap};
 use crate::servers::resp;
 
 /// One client connection and its connection to the server.
@@ -52,6 +53,7 @@ pub(super) struct Path {
     pub(super) follow_redirects: bool,
     pub(super) delay: watch::Sender<Duration>,
     pub(super) redirects_held: watch::Sender<bool>,
+    pub(super) trap: Trap,
     pub(super) log: Log,
 }
 
@@ -199,7 +201,7 @@ async fn read_requests(
         while let Ok(1..) = client.try_read_buf(&mut unsent) {}
 
         let whole = match understood {
-            true => link.note_requests(&unsent, &path.log),
+            true => link.note_requests(&unsent, &path),
             false => None,
         };
         // What is no request is the server's business: it is forwarded as it is.
@@ -213,10 +215,17 @@ async fn read_requests(
 }
 
 impl Link {
-    fn note_requests(&self, bytes: &[u8], log: &Log) -> Option<usize> {
+    fn note_requests(&self, bytes: &[u8], path: &Path) -> Option<usize> {
         let mut exchange = self.exchange();
-        let whole = exchange.sent(bytes, log).ok();
+        let scripts = exchange.scripts();
+        let whole = exchange.sent(bytes, &path.log).ok();
         self.count_unanswered(&exchange);
+        match path.trap.spring(exchange.scripts() - scripts) {
+            Some(LinkFault::HoldRequests) => self.hold_requests(),
+            Some(LinkFault::HoldReplies) => self.set_replies(Replies::Hold),
+            Some(LinkFault::DropReplies) => self.set_replies(Replies::Drop),
+            None => {}
+        }
         whole
     }
 

@@ -4,6 +4,7 @@ mod exchange; // which reply answers which request
 mod link; // one connection
 mod log; // requests and flights
 mod redirect; // following MOVED and ASK
+mod trap; // a fault that waits for a script
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ use tokio::task::JoinHandle;
 use self::link::{Link, Path, Replies};
 use self::log::Log;
 pub use self::log::{Flight, Redirect, Request};
+pub use self::trap::LinkFault;
+use self::trap::Trap;
 use super::endpoint::Endpoint;
 use super::port::Port;
 use super::{RedisServer, ServerError};
@@ -101,6 +104,7 @@ impl Proxy {
                 follow_redirects,
                 delay: watch::Sender::new(Duration::ZERO),
                 redirects_held: watch::Sender::new(false),
+                trap: Trap::default(),
                 log: Log::default(),
             }),
             links: Arc::default(),
@@ -198,6 +202,19 @@ impl Proxy {
         for link in self.links.open() {
             link.set_replies(Replies::Drop);
         }
+    }
+
+    /// Lets a fault befall the connection on which the `number`-th script from now on is called, counted from 1: that
+    /// script and all that comes later there. One such fault is set at a time.
+    ///
+    /// For the steps of an operation that follow each other by themselves.
+    pub fn fault_at_script(&self, number: usize, fault: LinkFault) {
+        self.path.trap.set(number.saturating_sub(1), fault);
+    }
+
+    /// Waits until the fault that was set has happened.
+    pub async fn fault_happened(&self) {
+        self.path.trap.sprung().await;
     }
 
     /// Forwards each request this long after it was received; zero ends it.

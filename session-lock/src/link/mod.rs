@@ -1,0 +1,18 @@
+//! The way to one Redis server, for this project's own crates: connections, scripts, and what errors mean.
+//!
+//! Not part of the public API: it may change in any release.
+
+mod call; // what one caller asks for, and how calls of several are joined
+mod client; // from a URL to a client
+mod connection; // one multiplexed connection that all tasks share, or a pool
+mod error; // what Redis and the network say, as faults
+mod flights; // who goes out together
+mod info; // what a server says of itself
+mod script; // Lua by its hash
+
+pub use call::{Call, Entry, Routine};
+pub use client::{URL_FORM, open, open_pushing, parse_url};
+pub use connection::{Greeting, Link, Settings, Source, listen, within};
+pub use error::{CallError, connection_fault, is_wrong_type, lost_script, server_error};
+pub use info::ServerInfo;
+pub use script::{NOW, Script};

@@ -1,0 +1,20 @@
+-- release: give the lock back if this owner still holds it, and count as a use of the session.
+-- Why a script: GET then DEL from the client could delete the next owner's lock.
+-- KEYS[1]  record: the JSON of sanic-cookies
+-- KEYS[2]  lock
+-- KEYS[3]  queue of waiting processes
+-- KEYS[4]  head
+-- ARGV[1]  owner value (opaque bytes)
+-- ARGV[2]  how long heads live at least, in ms
+-- Returns  {code, now_ms, 0}: 1 released | -1 no lock | -3 not the owner
+-- include now
+-- include header
+-- include version
+-- include use
+local owner = redis.call('GET', KEYS[2])
+if not owner then return {-1, now_ms, 0} end
+if owner ~= ARGV[1] then return {-3, now_ms, 0} end
+redis.call('DEL', KEYS[2])
+-- include wake
+pcall(use, ARGV[2])
+return {1, now_ms, 0}

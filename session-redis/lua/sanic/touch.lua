@@ -1,0 +1,12 @@
+-- touch: count as a use of a shared session.
+-- KEYS[1]  record: the JSON of sanic-cookies
+-- KEYS[2]  lock, not used: scripts of one session have the same keys
+-- KEYS[3]  queue, not used: likewise
+-- KEYS[4]  head
+-- ARGV[1]  how long heads live at least, in ms
+-- Returns  {code, now_ms, 0}: 1 used | 0 no live record, or one that sanic-cookies wrote
+-- include now
+-- include header
+-- include version
+-- include use
+return {use(ARGV[1]), now_ms, 0}

@@ -1,0 +1,67 @@
+//! Hearing of sessions that have run out.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use redis::{Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use session_core::ExpiryNotice;
+use session_lock::link::listen;
+use tokio::sync::mpsc;
+
+use crate::{keys::session_of_record, store::Inner};
+
+// A server that cannot be reached is asked again after that; what expires meanwhile is not heard of.
+const RESUBSCRIBE: Duration = Duration::from_secs(1);
+
+/// Tells `notice` of records of this store that the server lets expire, for as long as the store lives.
+pub(crate) async fn watch(store: Weak<Inner>, client: Client, notice: ExpiryNotice) {
+    let database = client.get_connection_info().redis_settings().db();
+    let channel = format!("__keyevent@{database}__:expired");
+    while let Some(inner) = store.upgrade() {
+        let (sender, mut messages) = mpsc::unbounded_channel();
+        let connection = subscribe(&inner, &client, sender, &channel).await;
+        let (clock, prefix) = (Arc::clone(&inner.server.clock), inner.prefix.clone());
+        drop(inner);
+        let mut connected = connection.is_some();
+        while connected && store.strong_count() > 0 {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(PushInfo { kind: PushKind::Message, data }) => {
+                        let key = data.get(1).and_then(text).filter(|key| prefix.is_of(key));
+                        if let Some(key) = key.and_then(session_of_record) {
+                            notice(&key);
+                        }
+                    }
+                    Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => connected = false,
+                    _ => {}
+                },
+                // Looks whether the store is still there.
+                () = clock.sleep_until(clock.now() + RESUBSCRIBE) => {}
+            }
+        }
+        drop(connection);
+        clock.sleep_until(clock.now() + RESUBSCRIBE).await;
+    }
+}
+
+async fn subscribe(
+    inner: &Inner,
+    client: &Client,
+    messages: mpsc::UnboundedSender<PushInfo>,
+    channel: &str,
+) -> Option<MultiplexedConnection> {
+    let limit = inner.server.link.call_timeout();
+    let mut connection = listen(client, messages, limit).await.ok()?;
+    let subscribed = tokio::time::timeout(limit, connection.subscribe(channel)).await;
+    matches!(subscribed, Ok(Ok(()))).then_some(connection)
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
