@@ -91,6 +91,16 @@ impl Call {
         self.pipeline(false)
     }
 
+    /// The call of the script, if that is all.
+    pub(super) fn into_script(self) -> Result<Cmd, Self> {
+        match self.entry {
+            Some(ref entry) if self.commands.is_empty() && self.read.is_none() => {
+                Ok(entry.command(false))
+            }
+            _ => Err(self),
+        }
+    }
+
     fn pipeline(self, spelled: bool) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(self.answers());
         for command in self.commands {
@@ -100,15 +110,7 @@ impl Call {
             pipeline.add_command(get([&*key]));
         }
         if let Some(entry) = self.entry {
-            let mut command =
-                entry
-                    .routine
-                    .one
-                    .command(spelled, entry.words.keys, entry.words.text.len());
-            entry.words.all().for_each(|word| {
-                command.arg(word);
-            });
-            pipeline.add_command(command);
+            pipeline.add_command(entry.command(spelled));
         }
         pipeline
     }
@@ -146,6 +148,16 @@ impl Entry {
             routine: Arc::clone(routine),
             words: Arc::new(words),
         }
+    }
+
+    /// The call of the script for one.
+    fn command(&self, spelled: bool) -> Cmd {
+        let Words { text, keys, .. } = &*self.words;
+        let mut command = self.routine.one.command(spelled, *keys, text.len());
+        self.words.all().for_each(|word| {
+            command.arg(word);
+        });
+        command
     }
 
     /// Whether both can be served by one call.

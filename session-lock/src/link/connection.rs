@@ -13,7 +13,7 @@ use futures_util::{
     poll,
 };
 use redis::{
-    AsyncConnectionConfig, Client, Pipeline, PushInfo, RedisError, RedisFuture, Value,
+    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisError, Value,
     aio::{ConnectionLike as _, MultiplexedConnection},
 };
 use tokio::sync::{Notify, mpsc};
@@ -50,6 +50,9 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// After a failed attempt to connect, calls fail at once for that long, instead of trying again.
     pub pause_after_failure: Duration,
+    /// How many calls have to be under way until the next ones go out together; at least one. Going out together saves
+    /// work where many ask, and costs two tasks where only one does.
+    pub most_alone: usize,
     /// Asked on each new connection. On the connections of a pool: before the first call, and before the next one after
     /// each failure.
     pub greeting: Option<Arc<dyn Greeting>>,
@@ -124,6 +127,7 @@ impl Link {
         let settings = Settings {
             call_timeout,
             pause_after_failure: Duration::ZERO,
+            most_alone: 1,
             greeting: None,
         };
         Self::with_settings(source, node, settings)
@@ -134,11 +138,11 @@ impl Link {
         Self(Arc::new(Shared {
             source,
             node,
+            flights: Flights::new(settings.most_alone),
             settings,
             way: Mutex::default(),
             #[cfg(feature = "deadpool")]
             greeted: AtomicBool::new(false),
-            flights: Arc::default(),
             joins_scripts: AtomicBool::new(false),
         }))
     }
@@ -173,14 +177,17 @@ impl Link {
     /// Sends a call, together with what others ask for at the same time, and returns an answer for each command.
     /// The answer to the script is nil if it was left alone.
     ///
-    /// A call that is very large, or is the only one, goes out at once and on its own.
+    /// A call that is very large, or finds fewer than [`Settings::most_alone`] under way, goes out at once and on its own.
     pub async fn join(&self, call: Call) -> Result<Vec<Value>, CallError> {
-        if !matches!(self.0.source, Source::Client(_)) || call.weight > HEAVIEST_CALL {
+        let Source::Client(client) = &self.0.source else {
+            return Box::pin(self.call(&call.alone())).await;
+        };
+        if call.weight > HEAVIEST_CALL {
             return Box::pin(self.call(&call.alone())).await;
         }
         match self.0.flights.book(call) {
             // Boxed, so that whoever flies with others does not carry the room for it.
-            Ticket::Alone(call, _flying) => Box::pin(self.call(&call.alone())).await,
+            Ticket::Alone(call, _flying) => Box::pin(self.0.call_alone(client, call)).await,
             Ticket::Together { answer, board } => {
                 if board {
                     let (shared, boarding) = (Arc::clone(&self.0), self.0.flights.boarding());
@@ -195,9 +202,23 @@ impl Link {
 impl Shared {
     async fn call(self: &Arc<Self>, pipeline: &Pipeline) -> Result<Vec<Value>, CallError> {
         match &self.source {
-            Source::Client(client) => self.call_shared(client, pipeline).await,
+            Source::Client(client) => self.call_shared(client, Request::Many(pipeline)).await,
             #[cfg(feature = "deadpool")]
             Source::Pool(pool) => self.call_pooled(pool, pipeline).await,
+        }
+    }
+
+    async fn call_alone(
+        self: &Arc<Self>,
+        client: &Client,
+        call: Call,
+    ) -> Result<Vec<Value>, CallError> {
+        match call.into_script() {
+            Ok(script) => self.call_shared(client, Request::One(&script)).await,
+            Err(call) => {
+                let pipeline = call.alone();
+                self.call_shared(client, Request::Many(&pipeline)).await
+            }
         }
     }
 
@@ -242,7 +263,7 @@ impl Shared {
     async fn call_shared(
         self: &Arc<Self>,
         client: &Client,
-        pipeline: &Pipeline,
+        request: Request<'_>,
     ) -> Result<Vec<Value>, CallError> {
         let Current {
             mut connection,
@@ -250,7 +271,7 @@ impl Shared {
         } = self.connect(client).await?;
         let answer = tokio::select! {
             biased;
-            answer = within(self.settings.call_timeout, ask(&mut connection, pipeline)) => answer,
+            answer = within(self.settings.call_timeout, ask(&mut connection, request)) => answer,
             () = broken.is_set() => Err(CallError { fault: Fault::Unreachable, source: None, sent: true }),
         };
         if let Err(error) = &answer
@@ -288,7 +309,8 @@ impl Shared {
                 greeted.map_err(CallError::unsent)?;
                 self.greeted.store(true, Ordering::Release);
             }
-            ask(&mut connection, pipeline).await.map_err(failed)
+            let answers = connection.req_packed_commands(pipeline, 0, pipeline.len());
+            answers.await.map_err(failed)
         };
         let answer = tokio::time::timeout(limit, answer).await;
         let answer = answer.unwrap_or_else(|_elapsed| Err(timed_out(limit, true)));
@@ -379,15 +401,30 @@ async fn greet(
     connection: &mut MultiplexedConnection,
     greeting: &dyn Greeting,
 ) -> Result<(), CallError> {
-    let answers = ask(connection, &greeting.questions()).await;
+    let questions = greeting.questions();
+    let answers = connection.req_packed_commands(&questions, 0, questions.len());
+    let answers = answers.await;
     greeting.check(&answers.map_err(failed)?)
 }
 
-fn ask<'a>(
-    connection: &'a mut MultiplexedConnection,
-    pipeline: &'a Pipeline,
-) -> RedisFuture<'a, Vec<Value>> {
-    connection.req_packed_commands(pipeline, 0, pipeline.len())
+/// What goes out in one flight.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    One(&'a Cmd),
+    Many(&'a Pipeline),
+}
+
+async fn ask(
+    connection: &mut MultiplexedConnection,
+    request: Request<'_>,
+) -> Result<Vec<Value>, RedisError> {
+    match request {
+        Request::One(command) => Ok(vec![connection.send_packed_command(command).await?]),
+        Request::Many(pipeline) => {
+            let answers = connection.send_packed_commands(pipeline, 0, pipeline.len());
+            answers.await
+        }
+    }
 }
 
 /// A call that a connection could not make or finish.

@@ -7,10 +7,12 @@ use super::{call::Call, error::CallError};
 use crate::Fault;
 
 /// The calls that wait to go out together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flights {
     // A std mutex: held for a few instructions, never across an await.
     state: Mutex<State>,
+    /// How many may be under way and the next call still goes out on its own.
+    most_alone: usize,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ pub(super) struct Passenger {
 
 /// How a call goes out.
 pub(super) enum Ticket {
-    /// On its own, at once: nothing else is under way.
+    /// On its own, at once: nothing else is under way, or next to nothing.
     Alone(Call, Flying),
     /// With others. `board`: the caller has to see to it that they are sent.
     Together {
@@ -48,14 +50,22 @@ const HEAVIEST_FLIGHT: usize = 256 * 1024;
 pub(super) const HEAVIEST_CALL: usize = HEAVIEST_FLIGHT / 4;
 
 impl Flights {
+    pub(super) fn new(most_alone: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            most_alone,
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn book(self: &Arc<Self>, call: Call) -> Ticket {
         let mut state = self.state();
-        if state.flying == 0 && state.waiting.is_empty() {
-            state.flying = 1;
+        // Nobody overtakes those who are about to leave.
+        if state.flying < self.most_alone && !state.boarding {
+            state.flying += 1;
             return Ticket::Alone(call, Flying(Arc::clone(self)));
         }
         let (sender, answer) = oneshot::channel();
@@ -133,5 +143,39 @@ pub(super) const fn lost() -> CallError {
         fault: Fault::Unreachable,
         source: None,
         sent: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes_alone(ticket: &Ticket) -> bool {
+        matches!(ticket, Ticket::Alone(..))
+    }
+
+    #[test]
+    fn so_many_calls_go_alone_and_those_behind_them_together() {
+        for most_alone in [1, 2] {
+            let flights = Flights::new(most_alone);
+            let alone: Vec<_> = (0..most_alone)
+                .map(|_| flights.book(Call::default()))
+                .collect();
+            assert!(alone.iter().all(goes_alone));
+            let first = flights.book(Call::default());
+            assert!(matches!(first, Ticket::Together { board: true, .. }));
+            let second = flights.book(Call::default());
+            assert!(matches!(second, Ticket::Together { board: false, .. }));
+            drop(alone);
+            let mut boarding = flights.boarding();
+            let (passengers, flying) = boarding.next().unwrap();
+            assert_eq!(passengers.len(), 2);
+            // It may not have been sent yet, and what is given back must not overtake what asked for it.
+            let late = flights.book(Call::default());
+            assert!(matches!(late, Ticket::Together { board: false, .. }));
+            drop((late, flying));
+            assert!(boarding.next().is_none());
+            assert!(goes_alone(&flights.book(Call::default())));
+        }
     }
 }

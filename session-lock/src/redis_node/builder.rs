@@ -218,6 +218,8 @@ impl RedisNodeBuilder {
         let settings = Settings {
             call_timeout: limit,
             pause_after_failure: PAUSE,
+            // A lock is given back while the answer to the request for it may still be on its way.
+            most_alone: 2,
             greeting: Some(greeting),
         };
         let link = Link::with_settings(source, node, settings);

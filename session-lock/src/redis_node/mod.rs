@@ -196,19 +196,19 @@ impl LockNode for RedisNode {
         self.check_fence(request.floor)?;
         let keys = self.keys(&request.held.resource)?;
         let ttl_ms = request.ttl.as_millis().to_string();
-        let floor = request.floor.to_string();
-        let args: [&[u8]; 4] = [
-            request.held.owner.as_bytes(),
-            ttl_ms.as_bytes(),
-            floor.as_bytes(),
-            b"1",
-        ];
-        let keys = [&*inner.keys.marker, &keys.lock, &keys.fence];
         let (acquire, given) = match (request.floor, request.clock_floor) {
             (0, true) => (&inner.scripts.acquire, 2),
             (_, true) => (&inner.scripts.acquire_above, 3),
             (_, false) => (&inner.scripts.acquire_above, 4),
         };
+        let floor = (given > 2).then(|| request.floor.to_string());
+        let args: [&[u8]; 4] = [
+            request.held.owner.as_bytes(),
+            ttl_ms.as_bytes(),
+            floor.as_deref().unwrap_or_default().as_bytes(),
+            b"1",
+        ];
+        let keys = [&*inner.keys.marker, &keys.lock, &keys.fence];
         match self.call(acquire, &keys, &args[..given], acquired).await? {
             Acquired::Answer(answer) => Ok(answer),
             Acquired::BeyondMax => Err(self.beyond_max()),

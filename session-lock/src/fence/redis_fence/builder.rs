@@ -157,6 +157,7 @@ impl RedisFenceBuilder {
         let settings = Settings {
             call_timeout: limit,
             pause_after_failure: Duration::ZERO,
+            most_alone: 1,
             greeting: Some(Arc::new(greeter)),
         };
         Ok(RedisFence {
