@@ -65,6 +65,17 @@ pub(crate) async fn by<T>(
     }
 }
 
+/// A moment that somebody may wait for.
+pub(crate) type Timer<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Resolves when the time of `timer` has come; never, if there is none.
+pub(crate) async fn up(timer: &mut Option<Timer<'_>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The machine's clock: `CLOCK_BOOTTIME` on Linux, the monotonic clock elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

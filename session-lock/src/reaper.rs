@@ -12,7 +12,10 @@ use std::{
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::Notify;
 
-use crate::{Clock, Held, LockNode, Moment, Resource, clock::by};
+use crate::{
+    Clock, Held, LockNode, Moment, Resource,
+    clock::{by, up},
+};
 
 /// Owns what is left of calls to nodes, and frees locks: one task for all of it.
 ///
@@ -56,6 +59,20 @@ impl Reaper {
             self.shared.changed.notify_one();
         }
         // Without a runtime nothing can be seen through: what was granted is left to the TTL.
+    }
+
+    /// Sees `work` through that most likely has nothing to do any more when it is looked at: in a moment, together with
+    /// what others bring. To wake the task for each would cost more than the work.
+    pub(crate) fn adopt_later(&self, work: BoxFuture<'static, ()>) {
+        if self.ensure_running() {
+            let mut state = self.shared.state();
+            state.later.push(work);
+            let planned = std::mem::replace(&mut state.look_is_planned, true);
+            drop(state);
+            if !planned {
+                self.shared.changed.notify_one();
+            }
+        }
     }
 
     /// Does `chore` for as long as anybody uses the lock.
@@ -161,6 +178,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     adopted: Vec<BoxFuture<'static, ()>>,
+    /// Work that the task looks at in a moment.
+    later: Vec<BoxFuture<'static, ()>>,
+    /// Whether it will do so without being told.
+    look_is_planned: bool,
     /// Adopted work that the task has taken over.
     working: usize,
     chores: Vec<BoxFuture<'static, ()>>,
@@ -174,6 +195,7 @@ struct Work {
     adopted: Vec<BoxFuture<'static, ()>>,
     chores: Vec<BoxFuture<'static, ()>>,
     debtors: Vec<usize>,
+    look_is_planned: bool,
 }
 
 /// The locks to be freed on one node.
@@ -197,7 +219,7 @@ impl State {
             .debts
             .iter()
             .map(|debt| debt.owed.len() + debt.in_flight);
-        self.adopted.len() + self.working + owed.sum::<usize>()
+        self.adopted.len() + self.later.len() + self.working + owed.sum::<usize>()
     }
 }
 
@@ -222,7 +244,12 @@ impl Shared {
         let mut adopted = FuturesUnordered::new();
         let mut chores = FuturesUnordered::new();
         let mut payments = FuturesUnordered::new();
-        while let Some(work) = self.take_work() {
+        let (mut look, mut looks) = (None, false);
+        while let Some(work) = self.take_work(looks) {
+            looks = false;
+            if work.look_is_planned && look.is_none() {
+                look = Some(self.clock.sleep_until(self.clock.now() + MOMENT));
+            }
             adopted.extend(work.adopted);
             chores.extend(work.chores);
             payments.extend(work.debtors.into_iter().map(|node| self.pay(node)));
@@ -232,17 +259,24 @@ impl Shared {
                 Some(()) = adopted.next() => self.finished(|state| state.working -= 1),
                 Some(()) = payments.next() => {}
                 Some(()) = chores.next() => {}
+                () = up(&mut look) => (look, looks) = (None, true),
             }
         }
     }
 
     /// What has come in since the last time; `None` when nothing is left to do and nobody can bring more.
-    fn take_work(&self) -> Option<Work> {
+    fn take_work(&self, looks: bool) -> Option<Work> {
         let mut state = self.state();
         if state.closed && state.outstanding() == 0 {
             return None;
         }
-        let adopted = std::mem::take(&mut state.adopted);
+        let mut adopted = std::mem::take(&mut state.adopted);
+        if looks || state.closed {
+            // As long as there is something each time, nobody has to wake the task.
+            state.look_is_planned = !state.later.is_empty();
+            adopted.append(&mut state.later);
+        }
+        let look_is_planned = state.look_is_planned;
         state.working += adopted.len();
         let chores = std::mem::take(&mut state.chores);
         let debts = state.debts.iter_mut().enumerate();
@@ -257,6 +291,7 @@ impl Shared {
             adopted,
             chores,
             debtors,
+            look_is_planned,
         })
     }
 
@@ -330,6 +365,9 @@ impl Drop for Busy {
     }
 }
 
+/// How long work can wait that most likely is none.
+const MOMENT: Duration = Duration::from_millis(5);
+
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
 /// Tells the others when the task ends, also when the runtime drops it.
@@ -342,6 +380,8 @@ impl Drop for Running {
             state.running = false;
             // What it was about to do is left to the TTL; what is owed and not asked for yet is left to the next task.
             unseen = std::mem::take(&mut state.adopted);
+            unseen.append(&mut state.later);
+            state.look_is_planned = false;
             state.working = 0;
             for debt in &mut state.debts {
                 (debt.in_flight, debt.paying) = (0, false);

@@ -46,14 +46,14 @@ impl RedlockLease {
         let Self {
             end, lease, nodes, ..
         } = self;
-        drop(end);
+        let attempt = end.now();
         let held = lease.held().clone();
         if let Some(cause) = lease.loss() {
             // What is left of it goes back in the background.
             return Err(ReleaseError::Lost { cause });
         }
         lease.finish();
-        nodes.release(held).await
+        nodes.release(held, attempt.take_late()).await
     }
 
     /// Gives the lease its full TTL again on a quorum of nodes, and lets the longest hold count from now.

@@ -1,15 +1,20 @@
 //! One attempt to get a lock: the request to all nodes, and what is done with their answers.
 
 use std::{
+    fmt,
     future::Future,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll, Waker},
 };
 
-use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt as _, Stream, StreamExt as _,
+    stream::{BoxStream, FuturesUnordered},
+};
 
 use crate::{
     Fault, FencingToken, LockNode, Moment, NodeAnswer, NodeFault, NodeRequest, Outcome, Tally,
@@ -19,21 +24,49 @@ use crate::{
 };
 
 /// A request that is made of all nodes under one owner value.
-#[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) request: NodeRequest,
+    pub(crate) request: Arc<NodeRequest>,
     /// Whether nobody wants the lock any more: what is granted from now on is given back.
     over: AtomicBool,
+    /// The calls that were open when the lock was granted, until somebody sees them through: the reaper, or the release
+    /// if that comes first. A std mutex: held to take them out.
+    late: Mutex<Option<Late>>,
+}
+
+/// Calls whose answers come too late to count.
+pub(crate) struct Late {
+    pub(crate) calls: BoxStream<'static, (usize, Answer)>,
+    /// The nodes that have not answered.
+    pub(crate) open: Vec<usize>,
 }
 
 impl Attempt {
     pub(crate) fn new(request: NodeRequest) -> Arc<Self> {
-        let over = AtomicBool::new(false);
-        Arc::new(Self { request, over })
+        Arc::new(Self {
+            request: Arc::new(request),
+            over: AtomicBool::new(false),
+            late: Mutex::default(),
+        })
     }
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
+    }
+
+    fn put_late(&self, late: Late) {
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(late);
+    }
+
+    /// Whoever takes them sees them through.
+    pub(crate) fn take_late(&self) -> Option<Late> {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        late.take()
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").finish_non_exhaustive()
     }
 }
 
@@ -42,13 +75,19 @@ impl Attempt {
 #[derive(Debug)]
 pub(crate) struct EndOfAttempt(pub(crate) Arc<Attempt>);
 
+impl EndOfAttempt {
+    pub(crate) fn now(self) -> Arc<Attempt> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Drop for EndOfAttempt {
     fn drop(&mut self) {
         self.0.over.store(true, Ordering::Release);
     }
 }
 
-type Answer = Result<NodeAnswer, NodeFault>;
+pub(crate) type Answer = Result<NodeAnswer, NodeFault>;
 
 /// Asks all nodes, and returns when a quorum stands at the token or is out of reach. Slower nodes are left to the
 /// reaper. Refused or cancelled, all that was or will be granted is given back.
@@ -57,7 +96,7 @@ pub(crate) async fn ask_all(
     attempt: &Arc<Attempt>,
     sent_at: Moment,
 ) -> Result<FencingToken, Refusal> {
-    let calls = nodes.call_all(|index, node| ask(index, node, Arc::clone(attempt)));
+    let calls = nodes.call_all(|index, node| ask(index, node, Arc::clone(&attempt.request)));
     let mut round = Round {
         nodes,
         attempt,
@@ -101,8 +140,8 @@ pub(crate) async fn ask_all(
     }
 }
 
-async fn ask(index: usize, node: Arc<dyn LockNode>, attempt: Arc<Attempt>) -> (usize, Answer) {
-    (index, node.acquire(&attempt.request).await)
+async fn ask(index: usize, node: Arc<dyn LockNode>, request: Arc<NodeRequest>) -> (usize, Answer) {
+    (index, node.acquire(&request).await)
 }
 
 async fn raise(
@@ -219,43 +258,66 @@ impl<F: Future<Output = (usize, Answer)> + Send + 'static> Drop for Round<'_, F>
         if self.end == End::Cancelled {
             self.give_back(&self.answers);
         }
-        let calls = std::mem::take(&mut self.calls);
-        if !calls.is_empty() {
-            let (nodes, attempt) = (Arc::clone(self.nodes), Arc::clone(self.attempt));
-            let open = (0..nodes.len()).filter(|node| !self.tally.has_answered(*node));
-            let stragglers = see_through(nodes, attempt, open.collect(), calls);
-            self.nodes.reaper.adopt(Box::pin(stragglers));
+        let mut calls = std::mem::take(&mut self.calls);
+        if self.end == End::Granted {
+            while let Some((node, answer)) = unheard(&mut calls) {
+                self.nodes.heard_late(node, &answer);
+                self.note_one(node, answer);
+            }
+        }
+        if calls.is_empty() {
+            return;
+        }
+        let open = (0..self.nodes.len()).filter(|node| !self.tally.has_answered(*node));
+        let late = Late {
+            open: open.collect(),
+            calls: calls.boxed(),
+        };
+        let (nodes, attempt) = (Arc::clone(self.nodes), Arc::clone(self.attempt));
+        if self.end == End::Granted {
+            self.attempt.put_late(late);
+            let work = see_through_unless_released(nodes, attempt);
+            self.nodes.reaper.adopt_later(Box::pin(work));
+        } else {
+            let work = see_through(nodes, attempt, late);
+            self.nodes.reaper.adopt(Box::pin(work));
         }
     }
 }
 
-fn may_be_held(answer: &Answer) -> bool {
+/// The next answer that is there. If none is, nobody is woken by the next one, until somebody polls `calls` again.
+pub(crate) fn unheard<T>(calls: &mut (impl Stream<Item = T> + Unpin)) -> Option<T> {
+    match calls.poll_next_unpin(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => None,
+    }
+}
+
+pub(crate) const fn may_be_held(answer: &Answer) -> bool {
     matches!(answer, Ok(NodeAnswer::Granted { .. }) | Err(_))
+}
+
+async fn see_through_unless_released(nodes: Arc<Nodes>, attempt: Arc<Attempt>) {
+    if let Some(late) = attempt.take_late() {
+        see_through(nodes, attempt, late).await;
+    }
 }
 
 /// Waits for the answers that came too late to count. A late grant is given back, unless its lease still lives: then it
 /// is given back with it.
-async fn see_through<F>(
-    nodes: Arc<Nodes>,
-    attempt: Arc<Attempt>,
-    mut open: Vec<usize>,
-    mut calls: FuturesUnordered<F>,
-) where
-    F: Future<Output = (usize, Answer)> + Send + 'static,
-{
-    let mut timer = pin!(
-        nodes
-            .clock
-            .sleep_until(nodes.clock.now() + nodes.reaper.limit())
-    );
+async fn see_through(nodes: Arc<Nodes>, attempt: Arc<Attempt>, late: Late) {
+    let Late {
+        mut calls,
+        mut open,
+    } = late;
+    let until = nodes.clock.now() + nodes.reaper.limit();
+    let mut timer = pin!(nodes.clock.sleep_until(until));
     loop {
         let owed = tokio::select! {
             biased;
             answer = calls.next() => {
                 let Some((node, answer)) = answer else { return };
-                if matches!(answer, Ok(NodeAnswer::NotAdmitted)) && nodes.admissions.any_seen() {
-                    nodes.seek_admission(node);
-                }
+                nodes.heard_late(node, &answer);
                 open.retain(|silent| *silent != node);
                 if may_be_held(&answer) { vec![node] } else { Vec::new() }
             }
@@ -268,6 +330,15 @@ async fn see_through<F>(
         }
         if open.is_empty() {
             return;
+        }
+    }
+}
+
+impl Nodes {
+    /// Takes note of what an answer that comes too late to count says about the admission of its node.
+    pub(crate) fn heard_late(self: &Arc<Self>, node: usize, answer: &Answer) {
+        if matches!(answer, Ok(NodeAnswer::NotAdmitted)) && self.admissions.any_seen() {
+            self.seek_admission(node);
         }
     }
 }

@@ -1,17 +1,12 @@
 //! Waiting for a lock that others hold: until its nodes say that it is free, or it may have run out.
 
-use std::{
-    future::{Future, pending},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 
 use crate::{
     LockNode, Moment, Resource, Watch,
-    clock::by,
+    clock::{by, up},
     nodes::Nodes,
     refusal::{Reason, Refusal},
     retry::{after_collisions, jittered},
@@ -139,13 +134,6 @@ impl Waiting {
                 hurry.get_or_insert_with(|| nodes.clock.sleep_until(soon));
             }
         }
-    }
-}
-
-async fn up(timer: &mut Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>>) {
-    match timer {
-        Some(timer) => timer.await,
-        None => pending().await,
     }
 }
 

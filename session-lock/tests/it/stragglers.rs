@@ -44,6 +44,36 @@ async fn a_grant_that_comes_after_the_release_is_given_back() {
 }
 
 #[tokio::test]
+async fn a_late_grant_that_its_release_has_freed_is_not_given_back_once_more() {
+    // What the node says to both is heard at once, or one after the other.
+    for release in [200 * MS, 300 * MS] {
+        let quorum = Quorum::of(3);
+        quorum.nodes[2].next(Step::Acquire, [Act::Slow(200 * MS)]);
+        quorum.nodes[2].next(Step::Release, [Act::Slow(release)]);
+        let lease = quorum.lock.acquire("r").await.unwrap();
+        quorum.nodes[2].take_asked();
+        lease.release().await.unwrap();
+        quorum.rest().await;
+        assert_eq!(quorum.held("r"), 0);
+        assert_eq!(quorum.nodes[2].take_asked(), [Step::Release]);
+    }
+}
+
+#[tokio::test]
+async fn a_late_grant_that_its_release_does_not_free_is_given_back() {
+    // The release comes before the grant, is lost on its way, or nobody hears of it.
+    for act in [Act::Ok, Act::Slow(100 * MS), Act::Fail, Act::Hang] {
+        let quorum = Quorum::of(3);
+        quorum.nodes[2].next(Step::Acquire, [Act::Slow(200 * MS)]);
+        quorum.nodes[2].next(Step::Release, [act]);
+        let lease = quorum.lock.acquire("r").await.unwrap();
+        lease.release().await.unwrap();
+        quorum.rest().await;
+        assert_eq!(quorum.held("r"), 0, "{act:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_grant_whose_answer_was_lost_is_given_back() {
     let quorum = Quorum::of(3);
     for node in &quorum.nodes[..2] {
