@@ -19,4 +19,4 @@ pub use clock::{FakeClock, settle};
 pub use pausing::{Pause, Pausing, Stopping, Stops, Turn, Yielding};
 pub use scripted_node::{Act, ScriptedNode, Step};
 #[doc(hidden)]
-pub use suite::within_a_minute;
+pub use suite::within_minutes;

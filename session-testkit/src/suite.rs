@@ -16,7 +16,7 @@ macro_rules! suite {
             async fn $name() {
                 use $clauses as clauses;
                 let fixture = <$fixture as $trait>::fresh().await;
-                $crate::within_a_minute(clauses::$name(&fixture)).await;
+                $crate::within_minutes(clauses::$name(&fixture)).await;
                 assert_eq!(
                     <$fixture as $trait>::keys_without_ttl(&fixture).await,
                     Vec::<String>::new(),
@@ -29,8 +29,8 @@ macro_rules! suite {
 
 /// Fails a test that hangs instead of letting it hang.
 #[doc(hidden)]
-pub async fn within_a_minute<T>(test: impl Future<Output = T>) -> T {
-    let limit = tokio::time::timeout(Duration::from_secs(60), test);
+pub async fn within_minutes<T>(test: impl Future<Output = T>) -> T {
+    let limit = tokio::time::timeout(3 * Duration::from_secs(60), test);
     limit.await.expect("the test hangs")
 }
 

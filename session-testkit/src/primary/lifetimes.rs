@@ -78,10 +78,10 @@ pub async fn idle_touch_never_passes_the_absolute_timeout<F: PrimaryFixture>(fix
 
 /// Promise 7: who holds a session uses it.
 pub async fn held_guard_keeps_its_session_alive<F: PrimaryFixture>(fixture: &F) {
-    let sessions = living(fixture, 900, 60_000);
+    let sessions = living(fixture, 2_000, 60_000);
     let id = stored(&sessions, 1).await;
     let mut guard = sessions.lock(&id).await.expect("it can be locked");
-    fixture.pass(ms(2_000)).await;
+    fixture.pass(ms(4_000)).await;
     write(&mut guard, 2);
     guard
         .commit()
@@ -114,11 +114,11 @@ pub async fn a_waiter_keeps_a_session_alive_that_became_short_lived<F: PrimaryFi
         async move { sessions.lock(&id).await }
     });
     fixture.pass(ms(100)).await;
-    holder.set_timeouts(Timeouts::new(ms(900), ms(60_000)).expect("they are valid"));
+    holder.set_timeouts(Timeouts::new(ms(2_000), ms(60_000)).expect("they are valid"));
     holder.commit().await.expect("the change is stored");
     let next = meanwhile(fixture, waiter).await.expect("no task fails");
     let mut next = next.expect("it can be locked");
-    fixture.pass(ms(2_000)).await;
+    fixture.pass(ms(4_000)).await;
     write(&mut next, 2);
     next.commit()
         .await
