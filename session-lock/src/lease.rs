@@ -84,6 +84,13 @@ pub struct Lease<R: Clone + Send + Sync + 'static> {
     shared: Arc<Shared<R>>,
     slot: usize,
     finished: bool,
+    heir: Option<Arc<dyn Heir<R>>>,
+}
+
+/// Who takes over a lease that its holder drops.
+pub trait Heir<R: Clone + Send + Sync + 'static>: Send + Sync {
+    /// The lease was dropped, perhaps in a panic or without a runtime. It has no heir any more.
+    fn inherit(&self, lease: Lease<R>);
 }
 
 impl<R: Clone + Send + Sync + 'static> Lease<R> {
@@ -93,6 +100,7 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
             shared,
             slot,
             finished: false,
+            heir: None,
         }
     }
 
@@ -136,6 +144,17 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
         &self.entry
     }
 
+    /// Whoever takes it over if it is dropped, instead of its being given back; `None`: nobody.
+    pub fn set_heir(&mut self, heir: Option<Arc<dyn Heir<R>>>) {
+        self.heir = heir;
+    }
+
+    /// Whether its renewals come often enough to keep a resource alive that lives so.
+    pub fn keeps_alive(&self, life: KeepAlive) -> bool {
+        let enough = |span| self.entry.terms.renew_every(Some(span)) >= self.entry.renew_every;
+        enough(life.left) && enough(life.full)
+    }
+
     /// The cause of the loss, if the lease is lost.
     pub fn loss(&self) -> Option<LossCause> {
         self.entry.loss(self.shared.clock.now())
@@ -154,6 +173,10 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
 
 impl<R: Clone + Send + Sync + 'static> Drop for Lease<R> {
     fn drop(&mut self) {
+        if let (Some(heir), false) = (self.heir.take(), self.finished) {
+            let (entry, shared) = (Arc::clone(&self.entry), Arc::clone(&self.shared));
+            return heir.inherit(Self::new(entry, shared, self.slot));
+        }
         self.entry.end(LossCause::Released);
         self.shared.remove(self.slot, !self.finished);
     }
