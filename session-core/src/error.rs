@@ -1,4 +1,4 @@
-use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use session_lock::{Fault, LossCause};
 
@@ -9,12 +9,12 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// A store could not do what it was asked for: a fault of the server, the network or the set-up.
 ///
 /// Says what was attempted, on which node, what was found, and what to do. Keeps its cause.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     action: &'static str,
     node: Cow<'static, str>,
     fault: Fault,
-    source: Option<Source>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl StoreError {
@@ -31,7 +31,7 @@ impl StoreError {
     /// The same error with the cause below it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(source.into().into());
         self
     }
 
@@ -77,10 +77,13 @@ pub enum AcquireError {
     #[error("there is no such session")]
     NoSession,
     /// Others held the session until the wait timeout passed.
-    #[error("the session is locked by another holder; waited {waited:?}")]
+    #[error("the session is locked by another holder; waited {waited:?}, {ahead} ahead")]
     Held {
         /// How long the caller waited.
         waited: Duration,
+        /// How many were to have it before the caller, as far as it could tell: callers in this process, and other
+        /// processes.
+        ahead: usize,
     },
     /// More callers wait for this session than allowed.
     #[error("{waiting} callers wait for this session already")]
@@ -151,7 +154,7 @@ impl From<ReadError> for AcquireError {
 /// Changes of a session could not be committed.
 ///
 /// Except for [`Unknown`](Self::Unknown), nothing was written and nothing of it will be written later.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// The lease was lost before the write.

@@ -35,9 +35,9 @@ end
 if #freed > 0 then
   redis.pcall('DEL', unpack(freed))
   if redis.pcall('EXISTS', unpack(queues)) ~= 0 then
+    -- include hand_over
     for i = 1, #queues do
-      local first = redis.pcall('ZPOPMIN', queues[i])[1]
-      if first then redis.pcall('PUBLISH', first, freed[i]) end
+      hand_over(freed[i], queues[i])
     end
   end
 end

@@ -10,7 +10,6 @@
 local owner = redis.call('GET', KEYS[2])
 if not owner then return {-1, now_ms, 0} end
 if owner ~= ARGV[1] then return {-3, now_ms, 0} end
-redis.call('DEL', KEYS[2])
--- include wake
+-- include give_way
 touch(KEYS[1])
 return {1, now_ms, 0}

@@ -114,6 +114,14 @@ impl Server {
 
     /// Runs a call that ends with a script, and reads the script's answer.
     pub(crate) async fn run(&self, call: &(impl Fn() -> Call + Sync)) -> Result<Answer, CallError> {
+        Ok(self.run_for_more(call).await?.0)
+    }
+
+    /// As [`run`](Self::run), and what the script answers beyond that.
+    pub(crate) async fn run_for_more(
+        &self,
+        call: &(impl Fn() -> Call + Sync),
+    ) -> Result<(Answer, Option<Value>), CallError> {
         let mut values = self.call(call).await?;
         if values.last() == Some(&Value::Nil) {
             // Not simple enough for the script that serves many at once.
@@ -130,7 +138,11 @@ impl Server {
             .and_then(Answer::read)
             .ok_or_else(|| refused(Fault::Protocol, None))?;
         self.time.heard(answer.now);
-        Ok(answer)
+        let more = match values.pop() {
+            Some(Value::Array(parts)) => parts.into_iter().nth(Answer::PARTS),
+            _ => None,
+        };
+        Ok((answer, more))
     }
 
     /// Runs a call that is joined with no other one.

@@ -8,10 +8,12 @@
 )]
 
 mod builder; // settings, and the checks at connect
+mod cohort; // guards of this process that follow each other under one lease
 mod delivery; // getting a write to the server, whatever happens
 mod expiry; // hearing of sessions that have run out
 mod keys; // the only place that spells Redis keys
 mod leases; // renewing and giving back
+mod lines; // who waits in this process for which lock
 #[cfg(feature = "sanic")]
 mod sanic; // sessions shared with Python services
 mod scripts; // the only place that loads scripts; Lua stands in lua/
@@ -19,7 +21,7 @@ mod server_time;
 mod store; // RedisStore: one method for each request
 mod under_lease; // what calls under a lease come to
 mod users; // sessions of users, and sessions that get another ID
-mod waiters; // who waits for a lock in this process, and how it hears that it is free
+mod waiters; // how this process hears that it is its turn
 mod waiting; // waiting for a lock: the one way of all stores
 mod write; // writes as they go over the wire
 

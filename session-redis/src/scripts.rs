@@ -10,6 +10,7 @@ use session_lock::link::{NOW, Routine, Script};
 #[derive(Debug)]
 pub(crate) struct Scripts {
     pub(crate) commit: Arc<Routine>,
+    pub(crate) save: Arc<Routine>,
     pub(crate) update: Arc<Routine>,
     pub(crate) create: Arc<Routine>,
     pub(crate) destroy: Arc<Routine>,
@@ -53,14 +54,18 @@ macro_rules! routine {
 
 /// What scripts have in common, put in where a line says `-- include NAME`: after the quick way through the script,
 /// if it is not needed there.
-const LIBRARIES: [(&str, &str); 16] = [
+const LIBRARIES: [(&str, &str); 20] = [
     NOW,
     ("header", include_str!("../lua/lib/header.lua")),
     ("digest", include_str!("../lua/lib/digest.lua")),
+    ("refused", include_str!("../lua/lib/refused.lua")),
     ("replace", include_str!("../lua/lib/replace.lua")),
     ("quickly", include_str!("../lua/lib/quickly.lua")),
     ("touch", include_str!("../lua/lib/touch.lua")),
-    ("wake", include_str!("../lua/lib/wake.lua")),
+    ("hand_over", include_str!("../lua/lib/hand_over.lua")),
+    ("give_way", include_str!("../lua/lib/give_way.lua")),
+    ("tell", include_str!("../lua/lib/tell.lua")),
+    ("queue_up", include_str!("../lua/lib/queue_up.lua")),
     ("kinds", include_str!("../lua/lib/kinds.lua")),
     ("users", include_str!("../lua/lib/users.lua")),
     ("finish", include_str!("../lua/lib/finish.lua")),
@@ -77,6 +82,7 @@ impl Scripts {
     pub(crate) fn new(prelude: &str) -> Self {
         Self {
             commit: routine!(prelude, "commit", "commits"),
+            save: routine!(prelude, "save"),
             update: routine!(prelude, "update", "updates"),
             create: routine!(prelude, "create"),
             destroy: routine!(prelude, "destroy"),
@@ -102,6 +108,7 @@ impl Scripts {
         let mut pipeline = Pipeline::new();
         for routine in [
             &self.commit,
+            &self.save,
             &self.update,
             &self.create,
             &self.destroy,
@@ -126,7 +133,7 @@ impl Scripts {
     }
 }
 
-/// What a script answered: `{code, now_ms, extra}`.
+/// What a script answered: `{code, now_ms, extra}`, and perhaps more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) code: Code,
@@ -158,11 +165,13 @@ pub(crate) enum Code {
 }
 
 impl Answer {
+    pub(crate) const PARTS: usize = 3;
+
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let Value::Array(parts) = value else {
             return None;
         };
-        let [Value::Int(code), Value::Int(now), Value::Int(extra)] = parts[..] else {
+        let [Value::Int(code), Value::Int(now), Value::Int(extra), ..] = parts[..] else {
             return None;
         };
         let code = match code {

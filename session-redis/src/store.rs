@@ -17,11 +17,12 @@ use session_core::{
     StoreTime, Stored, TouchAfter, UserKey, Write, identity,
 };
 use session_lock::{
-    Clock, KeepAlive, Keeper, Lease, OwnerValue,
+    Clock, Held, KeepAlive, Keeper, Lease, OwnerValue, Pending,
     link::{Call, Entry, Routine, is_wrong_type},
 };
 
 use crate::{
+    cohort::{Cohorts, Joined},
     delivery::{Delivered, Server, Undelivered},
     expiry,
     keys::{Keys, Prefix},
@@ -48,7 +49,8 @@ pub(crate) struct Inner {
     pub(crate) server: Arc<Server>,
     pub(crate) prefix: Prefix,
     keeper: Keeper<SessionKey>,
-    waiters: Waiters,
+    pub(crate) waiters: Waiters,
+    pub(crate) cohorts: Cohorts,
     process: u64,
     attempts: AtomicU32,
 }
@@ -75,6 +77,7 @@ impl RedisStore {
                 prefix,
                 keeper,
                 waiters,
+                cohorts: Cohorts::default(),
                 process,
                 attempts: AtomicU32::new(0),
             }),
@@ -139,16 +142,7 @@ impl Inner {
             return match answer {
                 // Dropping `pending` releases behind it on the same connection whatever cannot be used.
                 Value::Okay => match self.stored(key, record, None)? {
-                    Some(stored) if stored.header.kind != RecordKind::Live => {
-                        Err(AcquireError::Rotated)
-                    }
-                    Some(stored) => {
-                        let lease = pending.granted(Some(KeepAlive {
-                            left: stored.header.surely_left(stored.read_at),
-                            full: stored.header.idle_timeout,
-                        }));
-                        Ok(Some(Granted { lease, stored }))
-                    }
+                    Some(stored) => granted(pending, stored).map(Some),
                     None => Err(AcquireError::NoSession),
                 },
                 Value::Nil => {
@@ -252,6 +246,44 @@ impl Inner {
         self.server.deliver(action, || flight.call()).await
     }
 
+    /// Writes a new version, and gives the lock back.
+    pub(crate) async fn commit_alone(
+        &self,
+        lease: Lease<SessionKey>,
+        write: Write,
+    ) -> Result<Committed, CommitError> {
+        let (script, held) = (&self.server.scripts.commit, *lease.held());
+        let committed = self.save_by(script, &held, write).await;
+        under_lease::written(lease, committed)
+    }
+
+    /// Writes a new version, and keeps the lock.
+    pub(crate) async fn save(
+        &self,
+        held: &Held<SessionKey>,
+        write: Write,
+    ) -> Result<Committed, CommitError> {
+        self.save_by(&self.server.scripts.save, held, write).await
+    }
+
+    async fn save_by(
+        &self,
+        script: &Arc<Routine>,
+        held: &Held<SessionKey>,
+        write: Write,
+    ) -> Result<Committed, CommitError> {
+        let (key, owner, action) = (&held.resource, Some(&held.owner), "commit a session");
+        let delivered = self.write(action, script, key, owner, write).await;
+        write::outcome(key, delivered, || self.server.protocol(action))
+    }
+
+    pub(crate) async fn release_alone(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
+        let keys = self.prefix.keys(&lease.held().resource);
+        let args: [&[u8]; 1] = [lease.held().owner.as_bytes()];
+        let release = Entry::new(&self.server.scripts.release, &keys.all(), &args);
+        under_lease::release(&self.server, lease, release).await
+    }
+
     /// Ends a session; only under the lock, if an owner is given.
     pub(crate) async fn destroy(
         &self,
@@ -301,9 +333,47 @@ impl Contended for RedisStore {
         }
     }
 
+    fn keeper(&self) -> &Keeper<SessionKey> {
+        &self.inner.keeper
+    }
+
     fn wait(&self, keys: &Keys, args: &[&[u8]]) -> Entry {
         Entry::new(&self.inner.server.scripts.wait, &keys.all(), args)
     }
+
+    async fn load_locked(
+        &self,
+        key: &SessionKey,
+        keys: &Keys,
+        taken: Pending<'_, SessionKey>,
+        more: Option<Value>,
+    ) -> Result<Granted, AcquireError> {
+        let record = match more {
+            Some(Value::BulkString(record)) => Some(Value::BulkString(record)),
+            _ => {
+                let server = &self.inner.server;
+                let call = || Call::default().read(keys.record());
+                let answers = server.ask(&call).await;
+                let answers = answers.map_err(|error| server.failed("lock a session", error));
+                let record = answers?.pop();
+                self.inner.surely("lock a session", keys, record).await?
+            }
+        };
+        let stored = self.inner.stored(key, record, None)?;
+        granted(taken, stored.ok_or(AcquireError::NoSession)?)
+    }
+}
+
+/// A session under the lock that was taken for it. What cannot be used is given back.
+fn granted(taken: Pending<'_, SessionKey>, stored: Stored) -> Result<Granted, AcquireError> {
+    if stored.header.kind != RecordKind::Live {
+        return Err(AcquireError::Rotated);
+    }
+    let lease = taken.granted(Some(KeepAlive {
+        left: stored.header.surely_left(stored.read_at),
+        full: stored.header.idle_timeout,
+    }));
+    Ok(Granted { lease, stored })
 }
 
 /// Asks for a record, and how long it stands yet.
@@ -373,24 +443,15 @@ impl PrimaryStore for RedisStore {
         lease: Lease<SessionKey>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        let (inner, held) = (&*self.inner, *lease.held());
-        let script = &inner.server.scripts.commit;
-        let delivered = inner
-            .write(
-                "commit a session",
-                script,
-                &held.resource,
-                Some(&held.owner),
-                write,
-            )
-            .await;
-        let committed = write::outcome(&held.resource, delivered, || {
-            inner.server.protocol("commit a session")
-        });
-        under_lease::written(lease, committed)
+        match self.inner.join(lease, write) {
+            Joined::Alone((lease, write)) => self.inner.commit_alone(lease, write).await,
+            Joined::Together(answer) => self.inner.told(answer).await,
+            Joined::Failed(error) => Err(error),
+        }
     }
 
     async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
+        let lease = self.inner.settled(lease).await?;
         let (inner, held) = (&*self.inner, *lease.held());
         let delivered = inner
             .destroy(&held.resource, Some(&held.owner), Aliases::Keep)
@@ -399,12 +460,11 @@ impl PrimaryStore for RedisStore {
     }
 
     async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
-        let (inner, held) = (&*self.inner, *lease.held());
-        let keys = inner.prefix.keys(&held.resource);
-        let scripts = &inner.server.scripts;
-        let args: [&[u8]; 1] = [held.owner.as_bytes()];
-        let release = Entry::new(&scripts.release, &keys.all(), &args);
-        under_lease::release(&inner.server, lease, release).await
+        match self.inner.leave(lease) {
+            Joined::Alone(lease) => self.inner.release_alone(lease).await,
+            Joined::Together(answer) => self.inner.told(answer).await.map(drop),
+            Joined::Failed(error) => Err(error),
+        }
     }
 
     async fn load(
@@ -521,6 +581,7 @@ impl PrimaryStore for RedisStore {
         lease: Lease<SessionKey>,
         rotation: Rotation,
     ) -> Result<Committed, CommitError> {
+        let lease = self.inner.settled(lease).await?;
         let rotated = Inner::rotate(&self.inner, lease.held(), rotation).await;
         under_lease::written(lease, rotated)
     }

@@ -42,6 +42,14 @@ pub(super) enum Asked {
 }
 
 impl LockTable {
+    /// How many wait and come before this one.
+    pub(super) fn ahead(&self, held: &Held<SessionKey>) -> usize {
+        let lock = self.locks.get(&held.resource);
+        let waiting = lock.into_iter().flat_map(|lock| &lock.waiting);
+        let ahead = waiting.take_while(|waiter| waiter.owner != held.owner);
+        ahead.filter(|waiter| !waiter.granted.is_closed()).count()
+    }
+
     /// Locks `key` if it is free, else queues up.
     pub(super) fn ask(
         &mut self,

@@ -59,11 +59,14 @@ pub(super) async fn lock(
                 () = table.clock().sleep_until(look.min(deadline)) => {}
             }
             let now = table.now();
-            match table.shard(key).locks.look(key, now) {
+            let locks = &mut table.shard(key).locks;
+            let ahead = locks.ahead(&held);
+            match locks.look(key, now) {
                 // Dropping `pending` gives back a lock that is handed over at this very moment.
                 _ if now >= deadline => {
                     return Err(AcquireError::Held {
                         waited: now.saturating_since(start),
+                        ahead,
                     });
                 }
                 Some(until) => look = until.max(now + SHORTEST_LOOK),

@@ -12,7 +12,5 @@ local function finish(record, lock, queue, head, tombstone_ms)
     redis.pcall('ZREM', user_key(record, 'user:', tag), member(record, head))
     redis.pcall('HDEL', user_key(record, 'labels:', tag), string.sub(head, 45, 60))
   end
-  for _, process in ipairs(waiting) do
-    redis.pcall('PUBLISH', process, lock)
-  end
+  -- include tell
 end

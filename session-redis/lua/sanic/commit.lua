@@ -20,8 +20,7 @@
 local function refuse(code, extra)
   -- A negative answer is final: whoever gets it has no lock any more under which a late copy could be stored.
   if redis.pcall('GET', KEYS[2]) == ARGV[1] then
-    redis.pcall('DEL', KEYS[2])
-    -- include wake
+    -- include give_way
   end
   return {code, now_ms, extra}
 end
@@ -36,6 +35,5 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return refuse(-3, forgotten) end
 if found.id ~= ARGV[2] then return refuse(-4, forgotten) end
 local revision = put(head, ARGV[3], ARGV[4], ARGV[5])
 if not revision then return refuse(-7, 0) end
-redis.pcall('DEL', KEYS[2])
--- include wake
+-- include give_way
 return {1, now_ms, revision}

@@ -17,7 +17,7 @@ local found, fault = version()
 if fault == -2 then bury(ARGV[3]) end
 if not found then return {fault, now_ms, 0} end
 if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return {-3, now_ms, 0} end
-local waiting = redis.call('ZRANGE', KEYS[3], 0, -1)
+local lock, waiting = KEYS[2], redis.call('ZRANGE', KEYS[3], 0, -1)
 -- A request of sanic-cookies that is under way may write the session back, and that lives as long as it says.
 local ttl_ms = tonumber(ARGV[3])
 local ok, map = pcall(cjson.decode, found.raw)
@@ -28,7 +28,5 @@ redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 
 local head = found.head or ARGV[2]
 redis.pcall('SET', KEYS[4], string.sub(head, 1, 27) .. 'T' .. string.sub(head, 29), 'PX', ttl_ms)
-for _, process in ipairs(waiting) do
-  redis.pcall('PUBLISH', process, KEYS[2])
-end
+-- include tell
 return {1, now_ms, 0}

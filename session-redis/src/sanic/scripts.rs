@@ -30,11 +30,14 @@ macro_rules! routine {
 }
 
 /// What these scripts have in common, and what they have in common with those of our own records.
-const LIBRARIES: [(&str, &str); 8] = [
+const LIBRARIES: [(&str, &str); 11] = [
     NOW,
     ("header", include_str!("../../lua/lib/header.lua")),
     ("digest", include_str!("../../lua/lib/digest.lua")),
-    ("wake", include_str!("../../lua/lib/wake.lua")),
+    ("hand_over", include_str!("../../lua/lib/hand_over.lua")),
+    ("give_way", include_str!("../../lua/lib/give_way.lua")),
+    ("tell", include_str!("../../lua/lib/tell.lua")),
+    ("queue_up", include_str!("../../lua/lib/queue_up.lua")),
     ("version", include_str!("../../lua/sanic/lib/version.lua")),
     ("put", include_str!("../../lua/sanic/lib/put.lua")),
     ("use", include_str!("../../lua/sanic/lib/use.lua")),

@@ -17,7 +17,7 @@ use session_core::{
     SessionKey, StoreError, StoreTime, Stored, TouchAfter, Write, identity,
 };
 use session_lock::{
-    Clock, KeepAlive, Keeper, Lease, OwnerValue,
+    Clock, KeepAlive, Keeper, Lease, OwnerValue, Pending,
     link::{CallError, Entry, Routine, is_wrong_type},
 };
 use sha2::Digest as _;
@@ -302,13 +302,7 @@ impl Inner {
             };
             // Dropping `pending` releases whatever cannot be used.
             return match found? {
-                Found::Live(stored, _) => {
-                    let lease = pending.granted(Some(KeepAlive {
-                        left: stored.time_to_live,
-                        full: stored.header.idle_timeout,
-                    }));
-                    Ok(Some(Granted { lease, stored }))
-                }
+                Found::Live(stored, _) => Ok(Some(granted(pending, stored))),
                 Found::Held => {
                     pending.refused();
                     Ok(None)
@@ -385,6 +379,14 @@ impl Inner {
         let deliver = self.server.deliver(action, || entry.clone().into());
         deliver.await
     }
+}
+
+fn granted(taken: Pending<'_, SessionKey>, stored: Stored) -> Granted {
+    let lease = taken.granted(Some(KeepAlive {
+        left: stored.time_to_live,
+        full: stored.header.idle_timeout,
+    }));
+    Granted { lease, stored }
 }
 
 fn encoded(header: &Header) -> Vec<u8> {
@@ -577,8 +579,26 @@ impl Contended for SanicStore {
         found.map(drop).ok_or(AcquireError::NoSession)
     }
 
+    fn keeper(&self) -> &Keeper<SessionKey> {
+        &self.inner.keeper
+    }
+
     fn wait(&self, keys: &Keys, args: &[&[u8]]) -> Entry {
         Entry::new(&self.inner.scripts.wait, &keys.shared(), args)
+    }
+
+    async fn load_locked(
+        &self,
+        key: &SessionKey,
+        keys: &Keys,
+        taken: Pending<'_, SessionKey>,
+        _more: Option<Value>,
+    ) -> Result<Granted, AcquireError> {
+        let found = self.inner.find(key, keys, None).await;
+        match found.map_err(|error| self.inner.server.failed("lock a session", error))?? {
+            Found::Live(stored, _) => Ok(granted(taken, stored)),
+            Found::Held | Found::Nothing => Err(AcquireError::NoSession),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::future_not_send, reason = "each test runs on one thread")]
 
 mod bad_input;
+mod cohort;
 mod conformance;
 mod delivery;
 mod expiry;
@@ -10,6 +11,7 @@ mod faulty_scripts;
 mod flights;
 mod full_server;
 mod joined;
+mod queue;
 mod sanic;
 mod scripts;
 mod sealing;

@@ -33,6 +33,11 @@ fn declared_answers_are_those_given() {
             ("not_live(", &["-2", "-11"]),
             ("admit(", &["-12", "-13", "-14"]),
             ("first(", &["-8"]),
+            ("queue_up()", &["0", "-9"]),
+            (
+                "keeps_lock",
+                &["2", "-1", "-2", "-3", "-4", "-5", "-6", "-7", "-8", "-11"],
+            ),
         ] {
             if script.code().contains(call) {
                 implied.extend(answers);

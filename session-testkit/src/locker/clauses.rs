@@ -193,7 +193,7 @@ pub async fn wait_timeout_is_kept<F: LockerFixture>(fixture: &F) {
         let refused = meanwhile(fixture, locker.lock(&key, &request(LONG, wait), ANY)).await;
         let took = clock.now().saturating_since(start);
         assert!(
-            matches!(refused, Err(AcquireError::Held { waited }) if waited >= wait),
+            matches!(refused, Err(AcquireError::Held { waited, .. }) if waited >= wait),
             "{refused:?}"
         );
         assert!(

@@ -25,6 +25,9 @@ fn scripts_for_shared_sessions_are_what_they_declare() {
                 &REFUSED[..]
             });
         }
+        if code.contains("queue_up()") {
+            implied.extend(["0", "-9"]);
+        }
         if code.contains("{use(") {
             implied.extend(["0", "1"]);
         }

@@ -193,7 +193,8 @@ async fn whoever_waits_for_an_old_id_is_told_at_once() -> TestResult {
             ];
             for channel in &channels {
                 waiting.subscribe(channel).await?;
-                bench.command(&["ZADD", &queue, "1", channel]).await?;
+                let process = format!("an owner's value\u{1}\u{1}{channel}");
+                bench.command(&["ZADD", &queue, "1", &process]).await?;
             }
             bench.command(&["PEXPIRE", &queue, "60000"]).await?;
             match login {

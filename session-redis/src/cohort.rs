@@ -1,0 +1,466 @@
+//! Guards of this process that follow each other under one lease.
+//!
+//! Whoever commits while others of this process wait passes the lease on to the next one at once, with the new version
+//! of the session, and does not wait for its code. The versions are saved behind, several as one: when nobody waits any
+//! more, when others have waited for long enough, and a millisecond after the oldest. A commit returns when its version,
+//! or a later one, is stored.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use session_core::{
+    CommitError, CommitId, Committed, Fault, Revision, SessionKey, StoreError, Stored, Write,
+};
+use session_lock::{Heir, Held, KeepAlive, Lease, Moment};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+};
+
+use crate::store::Inner;
+
+/// All cohorts of a process.
+#[derive(Default)]
+pub(crate) struct Cohorts {
+    // A std mutex: held for a few instructions, never across an await.
+    cohorts: Mutex<HashMap<Held<SessionKey>, Cohort>>,
+}
+
+type Outcome = Result<Committed, CommitError>;
+type Told = oneshot::Sender<Outcome>;
+
+/// Guards under one lease.
+struct Cohort {
+    since: Moment,
+    /// How often the lease was passed on.
+    passed: u32,
+    /// What the next guard is shown.
+    newest: Stored,
+    /// What stands on the server: its commit ID, and its revision if it was saved here.
+    saved: (CommitId, Option<Revision>),
+    unsaved: Option<Unsaved>,
+    /// Who waits for the save that is under way.
+    saving: Vec<Told>,
+    /// Whether what is unsaved is to be saved at once.
+    hurry: bool,
+    /// The lease, when no guard is to follow; and who waits for its end, if nothing has to be saved.
+    back: Option<(Lease<SessionKey>, Vec<Told>)>,
+    /// Why nobody may go on from here: what was shown to the guard is not stored.
+    failed: Option<CommitError>,
+    changed: Arc<Notify>,
+}
+
+struct Unsaved {
+    write: Write,
+    since: Moment,
+    told: Vec<Told>,
+}
+
+/// A cohort has as many guards at most after its first, ...
+const LONGEST: u32 = 16;
+/// ... and passes its lease on for no longer than that: then other processes come first.
+const LONGEST_SPAN: Duration = Duration::from_millis(10);
+/// How long a version waits for others that are saved with it.
+const BEHIND: Duration = Duration::from_millis(1);
+
+/// What becomes of a lease that its holder does not need any more.
+pub(crate) enum Joined<T> {
+    /// Nobody follows: do it alone.
+    Alone(T),
+    /// It is seen to; the answer comes here.
+    Together(oneshot::Receiver<Outcome>),
+    Failed(CommitError),
+}
+
+impl<T> Joined<T> {
+    /// What the guard was shown is not stored, and so it is not to go on from there.
+    fn failed(cohort: Cohort, lease: Lease<SessionKey>) -> Self {
+        // Without its heir it goes back to the server.
+        drop(without_heir(lease));
+        cohort
+            .failed
+            .map_or_else(|| Self::Failed(CommitError::Conflict), Self::Failed)
+    }
+}
+
+/// Passes the lease of a guard on that is dropped.
+struct Next(Arc<Inner>);
+
+impl Heir<SessionKey> for Next {
+    fn inherit(&self, lease: Lease<SessionKey>) {
+        let mut cohorts = self.0.cohorts.all();
+        match cohorts.get_mut(lease.held()) {
+            Some(cohort) if cohort.failed.is_none() => cohort.go_on(&self.0, lease, None),
+            _ => drop(cohorts.remove(lease.held())),
+        }
+    }
+}
+
+impl Cohorts {
+    fn all(&self) -> MutexGuard<'_, HashMap<Held<SessionKey>, Cohort>> {
+        self.cohorts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// A guard commits.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        lease: Lease<SessionKey>,
+        write: Write,
+    ) -> Joined<(Lease<SessionKey>, Write)> {
+        let (held, follows) = (*lease.held(), may_follow(self, &lease, &write));
+        let mut cohorts = self.cohorts.all();
+        let cohort = match cohorts.entry(held) {
+            Entry::Occupied(cohort) if cohort.get().failed.is_some() => {
+                return Joined::failed(cohort.remove(), lease);
+            }
+            Entry::Occupied(cohort) => cohort.into_mut(),
+            Entry::Vacant(place) => {
+                let is_awaited = follows && self.waiters.lines().is_awaited(&held.resource);
+                let (true, Ok(runtime)) = (is_awaited, Handle::try_current()) else {
+                    return Joined::Alone((lease, write));
+                };
+                let cohort = Cohort::new(write.base, self.shown(&write), self.server.clock.now());
+                let task = Task {
+                    inner: Arc::clone(self),
+                    held,
+                };
+                let changed = Arc::clone(&cohort.changed);
+                runtime.spawn(async move { task.save_behind(&changed).await });
+                place.insert(cohort)
+            }
+        };
+        let (told, answer) = oneshot::channel();
+        cohort.newest = self.shown(&write);
+        cohort.add(write, told, self.server.clock.now());
+        if follows {
+            cohort.go_on(self, lease, None);
+        } else {
+            cohort.comes_back(lease, None);
+        }
+        Joined::Together(answer)
+    }
+
+    /// A guard gives its lease back, and has changed nothing.
+    pub(crate) fn leave(self: &Arc<Self>, lease: Lease<SessionKey>) -> Joined<Lease<SessionKey>> {
+        let mut cohorts = self.cohorts.all();
+        let mut cohort = match cohorts.entry(*lease.held()) {
+            Entry::Vacant(_) => return Joined::Alone(lease),
+            Entry::Occupied(cohort) if cohort.get().failed.is_some() => {
+                return Joined::failed(cohort.remove(), lease);
+            }
+            Entry::Occupied(cohort) => cohort,
+        };
+        let (told, answer) = oneshot::channel();
+        // What it was shown is to be stored before it is told that all is well.
+        let told = cohort.get_mut().wait_for_save(told);
+        cohort.get_mut().go_on(self, lease, told);
+        Joined::Together(answer)
+    }
+
+    /// Waits until what the guard was shown is stored, and ends the cohort.
+    ///
+    /// # Errors
+    /// Why it is not stored. The lease is given back then.
+    pub(crate) async fn settled(
+        self: &Arc<Self>,
+        lease: Lease<SessionKey>,
+    ) -> Result<Lease<SessionKey>, CommitError> {
+        let held = *lease.held();
+        let answer = {
+            let mut cohorts = self.cohorts.all();
+            let Some(cohort) = cohorts.get_mut(&held) else {
+                return Ok(lease);
+            };
+            let (sender, answer) = oneshot::channel();
+            cohort.hurry = true;
+            cohort.changed.notify_one();
+            match cohort.wait_for_save(sender) {
+                None => Some(answer),
+                Some(_nothing_to_save) => None,
+            }
+        };
+        // Cancelled here, the lease goes to whoever is next.
+        let settled = match answer {
+            Some(answer) => self.told(answer).await.map(drop),
+            None => Ok(()),
+        };
+        let mut cohorts = self.cohorts.all();
+        let cohort = cohorts.remove(&held);
+        drop(cohorts);
+        let failed = cohort.and_then(|cohort| {
+            cohort.changed.notify_one();
+            cohort.failed
+        });
+        let lease = without_heir(lease);
+        settled.and(failed.map_or(Ok(lease), Err))
+    }
+
+    /// The outcome of a save that was seen to by the cohort.
+    pub(crate) async fn told(&self, answer: oneshot::Receiver<Outcome>) -> Outcome {
+        // Without an answer, its task has ended with its runtime.
+        answer.await.unwrap_or_else(|_| Err(self.unknown()))
+    }
+
+    fn unknown(&self) -> CommitError {
+        let node = self.server.link.node().to_owned();
+        CommitError::Unknown(StoreError::new(
+            "commit a session",
+            node,
+            Fault::Unreachable,
+        ))
+    }
+
+    /// A version as the next guard sees it.
+    fn shown(&self, write: &Write) -> Stored {
+        let read_at = self.server.time.now();
+        Stored {
+            time_to_live: write.header.time_to_live(read_at),
+            header: write.header.clone(),
+            body: write.body.clone(),
+            read_at,
+        }
+    }
+}
+
+/// Whether another guard may go on from this version, under this lease.
+fn may_follow(inner: &Inner, lease: &Lease<SessionKey>, write: &Write) -> bool {
+    let life = KeepAlive {
+        left: write.header.surely_left(inner.server.time.now()),
+        full: write.header.idle_timeout,
+    };
+    lease.is_valid() && lease.keeps_alive(life)
+}
+
+fn without_heir(mut lease: Lease<SessionKey>) -> Lease<SessionKey> {
+    lease.set_heir(None);
+    lease
+}
+
+impl Cohort {
+    fn new(base: CommitId, newest: Stored, since: Moment) -> Self {
+        Self {
+            since,
+            passed: 0,
+            newest,
+            saved: (base, None),
+            unsaved: None,
+            saving: Vec::new(),
+            hurry: false,
+            back: None,
+            failed: None,
+            changed: Arc::default(),
+        }
+    }
+
+    fn add(&mut self, write: Write, told: Told, now: Moment) {
+        let former = self.unsaved.take();
+        let (since, mut all) =
+            former.map_or((now, Vec::new()), |former| (former.since, former.told));
+        all.push(told);
+        self.unsaved = Some(Unsaved {
+            write,
+            since,
+            told: all,
+        });
+        self.changed.notify_one();
+    }
+
+    /// Tells the outcome of the save of what is shown now; gives it back if that is stored.
+    fn wait_for_save(&mut self, told: Told) -> Option<Told> {
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.told.push(told);
+        } else if !self.saving.is_empty() {
+            self.saving.push(told);
+        } else {
+            return Some(told);
+        }
+        None
+    }
+
+    /// Passes the lease on, or takes it back. `told` waits for nothing but the end of its guard.
+    fn go_on(&mut self, inner: &Arc<Inner>, mut lease: Lease<SessionKey>, told: Option<Told>) {
+        let now = inner.server.clock.now();
+        let is_young = self.passed < LONGEST && now.saturating_since(self.since) < LONGEST_SPAN;
+        if !is_young || !lease.is_valid() {
+            return self.comes_back(lease, told);
+        }
+        let key = lease.held().resource;
+        lease.set_heir(Some(Arc::new(Next(Arc::clone(inner)))));
+        match inner.waiters.lines().pass_on(&key, lease, &self.newest) {
+            Ok(()) => {
+                self.passed += 1;
+                let revision = self.saved.1.unwrap_or_default();
+                tell(told.into_iter().collect(), &Ok(Committed { revision }));
+            }
+            Err(lease) => self.comes_back(lease, told),
+        }
+    }
+
+    fn comes_back(&mut self, lease: Lease<SessionKey>, told: Option<Told>) {
+        self.back = Some((without_heir(lease), told.into_iter().collect()));
+        self.changed.notify_one();
+    }
+
+    /// What its task has to do now.
+    fn job(&mut self, now: Moment) -> Job {
+        if self.failed.is_some() {
+            return Job::Done;
+        }
+        if let Some((lease, told)) = self.back.take() {
+            let unsaved = self.unsaved.take();
+            return Job::End(lease, unsaved.map(|unsaved| self.based(unsaved)), told);
+        }
+        match &self.unsaved {
+            Some(unsaved) if !self.hurry && now < unsaved.since + BEHIND => {
+                Job::Wait(Some(unsaved.since + BEHIND))
+            }
+            Some(_) => {
+                let unsaved = self.unsaved.take().map(|unsaved| self.based(unsaved));
+                let Some((write, told)) = unsaved else {
+                    return Job::Wait(None);
+                };
+                self.saving = told;
+                Job::Save(write)
+            }
+            None => Job::Wait(None),
+        }
+    }
+
+    /// The newest version, as one that replaces what stands on the server.
+    fn based(&self, unsaved: Unsaved) -> (Write, Vec<Told>) {
+        let mut write = unsaved.write;
+        let (base, revision) = self.saved;
+        write.base = base;
+        if let Some(revision) = revision {
+            write.header.revision = revision;
+        }
+        (write, unsaved.told)
+    }
+}
+
+enum Job {
+    Wait(Option<Moment>),
+    Save(Write),
+    End(Lease<SessionKey>, Option<(Write, Vec<Told>)>, Vec<Told>),
+    Done,
+}
+
+/// The task of one cohort: saves behind its guards.
+struct Task {
+    inner: Arc<Inner>,
+    held: Held<SessionKey>,
+}
+
+impl Task {
+    async fn save_behind(&self, changed: &Notify) {
+        let clock = &self.inner.server.clock;
+        loop {
+            let job = {
+                let mut cohorts = self.inner.cohorts.all();
+                let cohort = cohorts.get_mut(&self.held);
+                cohort.map_or(Job::Done, |cohort| cohort.job(clock.now()))
+            };
+            match job {
+                Job::Wait(None) => changed.notified().await,
+                Job::Wait(Some(until)) => tokio::select! {
+                    () = changed.notified() => {}
+                    () = clock.sleep_until(until) => {}
+                },
+                Job::Save(write) => {
+                    let commit_id = write.header.commit_id;
+                    let saved = self.inner.save(&self.held, write).await;
+                    self.saved(commit_id, &saved);
+                }
+                Job::End(lease, unsaved, told) => return self.end(lease, unsaved, told).await,
+                Job::Done => return,
+            }
+        }
+    }
+
+    fn saved(&self, commit_id: CommitId, outcome: &Outcome) {
+        let mut cohorts = self.inner.cohorts.all();
+        let Some(cohort) = cohorts.get_mut(&self.held) else {
+            return;
+        };
+        let mut told = std::mem::take(&mut cohort.saving);
+        match outcome {
+            Ok(committed) => cohort.saved = (commit_id, Some(committed.revision)),
+            Err(error) => {
+                told.extend(
+                    cohort
+                        .unsaved
+                        .take()
+                        .into_iter()
+                        .flat_map(|unsaved| unsaved.told),
+                );
+                cohort.failed = Some(error.clone());
+                if let Some((lease, waiting)) = cohort.back.take() {
+                    told.extend(waiting);
+                    drop(lease);
+                    cohorts.remove(&self.held);
+                }
+            }
+        }
+        drop(cohorts);
+        tell(told, outcome);
+    }
+
+    /// Nobody follows: what is unsaved is stored, and the lock is free.
+    async fn end(
+        &self,
+        lease: Lease<SessionKey>,
+        unsaved: Option<(Write, Vec<Told>)>,
+        mut told: Vec<Told>,
+    ) {
+        let outcome = match unsaved {
+            Some((write, waiting)) => {
+                told.extend(waiting);
+                self.inner.commit_alone(lease, write).await
+            }
+            None => {
+                let revision = Revision::default();
+                let released = self.inner.release_alone(lease).await;
+                released.map(|()| Committed { revision })
+            }
+        };
+        self.inner.cohorts.all().remove(&self.held);
+        tell(told, &outcome);
+    }
+}
+
+impl Drop for Task {
+    /// If it ends with its runtime, nobody goes on from what is not stored.
+    fn drop(&mut self) {
+        let mut cohorts = self.inner.cohorts.all();
+        let Entry::Occupied(mut cohort) = cohorts.entry(self.held) else {
+            return;
+        };
+        let left = cohort.get_mut();
+        left.failed.get_or_insert_with(|| self.inner.unknown());
+        left.saving.clear();
+        left.unsaved = None;
+        if left.back.is_some() {
+            cohort.remove();
+        }
+    }
+}
+
+fn tell(told: Vec<Told>, outcome: &Outcome) {
+    for told in told {
+        told.send(outcome.clone()).ok();
+    }
+}
+
+impl fmt::Debug for Cohorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cohorts")
+            .field("cohorts", &self.all().len())
+            .finish_non_exhaustive()
+    }
+}
