@@ -3,6 +3,7 @@
 //! This crate holds the nouns of Latchkey, the [`SessionGuard`], the traits that stores implement, and the store in
 //! memory. It names no Redis, SQL or HTTP type.
 
+mod bases; // what updates have written last
 #[cfg(feature = "blocking")]
 pub mod blocking; // for threads without a runtime
 mod codec; // how values are encoded

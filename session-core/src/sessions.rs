@@ -16,6 +16,7 @@ use crate::{
     LoginError, LoginTicket, Observer, PrimaryStore, Promise, ReadError, RecordError, RecordKind,
     SessionData, SessionGuard, SessionId, SessionKey, SessionLimit, Snapshot, StoreError, Stored,
     Timeouts, TouchAfter, Unlocked, UserId, UserSessions, WhenFull, WithError,
+    bases::Bases,
     data::own,
     event::Observers,
     held,
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) id_hash: IdHash,
     pub(crate) observers: Observers,
     pub(crate) turns: Turns,
+    pub(crate) bases: Bases,
     terms: LeaseTerms,
     closed: AtomicBool,
 }
@@ -207,7 +209,8 @@ impl Sessions {
     /// Changes a session by a short synchronous function, in as few flights as the store can: optimistically if
     /// nobody holds the lock, else under it. The same promises as [`with`](Self::with).
     ///
-    /// The function may run more than once, each time on a fresh copy; only the last run is stored.
+    /// The function may run more than once, each time on a fresh copy, and first on the version that this process has
+    /// written last; only the last run is stored or decides. So it should do nothing but change the session.
     ///
     /// # Errors
     /// As [`with`](Self::with).
@@ -440,7 +443,7 @@ impl Inner {
             .ok_or(RecordError::new(key, BadRecord::Unreadable))
     }
 
-    fn decode(&self, key: &SessionKey, stored: Stored) -> Result<Loaded, RecordError> {
+    pub(crate) fn decode(&self, key: &SessionKey, stored: Stored) -> Result<Loaded, RecordError> {
         let (limit, clock) = (self.settings.max_record, &self.clock);
         Loaded::decode(key, stored, &self.seal, limit, clock)
     }
@@ -571,6 +574,14 @@ impl SessionsBuilder {
         self
     }
 
+    /// How many bytes of sessions are kept in this process so that the next [`Sessions::update`] need not read: one flight
+    /// instead of two, as long as nobody else writes that session. They are kept as they are stored, sealed if records
+    /// are. Default: 4 MiB; 0: nothing is kept.
+    pub const fn update_memory(mut self, bytes: u64) -> Self {
+        self.settings.update_memory = bytes;
+        self
+    }
+
     /// Whether [`Sessions::unlocked`] logs a warning. Default: it does.
     pub const fn warn_unlocked(mut self, warn: bool) -> Self {
         self.settings.warn_unlocked = warn;
@@ -673,6 +684,7 @@ impl SessionsBuilder {
             id_hash,
             observers,
             turns: Turns::default(),
+            bases: Bases::new(settings.update_memory),
             terms,
             closed: AtomicBool::new(false),
         };

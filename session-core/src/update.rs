@@ -8,7 +8,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     AcquireError, CommitError, CommitId, Header, Promise, SessionData, SessionId, SessionKey,
-    Sessions, TouchAfter, WithError, Write, held, snapshot::Loaded,
+    Sessions, Stored, TouchAfter, WithError, Write, bases::Base, held, sessions::Inner,
+    snapshot::Loaded,
 };
 
 // Each further try says that others write this session all the time: then waiting in line is the better way.
@@ -27,45 +28,157 @@ pub(crate) async fn update<T: Send, E: Send>(
         // Tasks of one process would only make each other try again.
         let key = &inner.id_hash.session(id);
         let _turn = inner.turns.take(*id.key()).await;
+        if let Some(Base::Whole(stored)) = inner.bases.get(key) {
+            inner.check_open(WithError::Acquire(AcquireError::ShutDown))?;
+            match over_known(inner, key, stored, &mut change).await? {
+                Tried::Done(value) => return Ok(value),
+                Tried::Locked => return update_locked(sessions, id, change).await,
+                Tried::Again => {}
+            }
+        }
         for _ in 0..TRIES {
             let loaded = inner.load(id, TouchAfter::TenthOfIdle).await;
             let loaded = loaded.map_err(|error| WithError::Acquire(error.into()))?;
-            let Loaded {
-                header,
-                mut data,
-                rotated,
-                ..
-            } = loaded.ok_or(WithError::Acquire(AcquireError::NoSession))?;
-            if rotated {
+            let loaded = loaded.ok_or(WithError::Acquire(AcquireError::NoSession))?;
+            if loaded.rotated {
                 return Err(WithError::Acquire(AcquireError::Rotated));
             }
-            let value = change(&mut data).map_err(WithError::Body)?;
-            if !data.is_modified() {
-                return Ok(value);
-            }
-            let base = header.commit_id;
-            let header = Header {
-                commit_id: CommitId::random(),
-                ..header
-            };
-            let (header, body) = inner.seal.close(key, header, &data);
-            let write = Write { base, header, body };
-            match inner
-                .store
-                .update(key, write, &inner.lock_request(inner.settings.wait_timeout))
-                .await
-            {
-                Ok(_) => return Ok(value),
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::LockHeld) => break,
-                Err(error) => return Err(WithError::Commit(error)),
+            match over_loaded(inner, key, loaded, &mut change).await? {
+                Tried::Done(value) => return Ok(value),
+                Tried::Locked => break,
+                Tried::Again => {}
             }
         }
     }
+    update_locked(sessions, id, change).await
+}
+
+async fn update_locked<T: Send, E: Send>(
+    sessions: &Sessions,
+    id: &SessionId,
+    mut change: impl FnMut(&mut SessionData) -> Result<T, E> + Send,
+) -> Result<T, WithError<E>> {
     let mut session = sessions.lock(id).await.map_err(WithError::Acquire)?;
     let value = change(&mut session).map_err(WithError::Body)?;
     session.commit().await.map_err(WithError::Commit)?;
     Ok(value)
+}
+
+/// What became of a try to write without a lock.
+enum Tried<T> {
+    Done(T),
+    /// Somebody holds or awaits the lock.
+    Locked,
+    /// Nothing is stored: another version stands there, if any.
+    Again,
+}
+
+/// Changes the version that this process has written last. Others may have written since: then nothing is stored,
+/// and what the function has decided does not count.
+async fn over_known<T: Send, E: Send>(
+    inner: &Inner,
+    key: &SessionKey,
+    stored: Stored,
+    change: &mut (impl FnMut(&mut SessionData) -> Result<T, E> + Send),
+) -> Result<Tried<T>, WithError<E>> {
+    let seen = Base::Seen(stored.header.commit_id);
+    let Ok(Loaded {
+        header, mut data, ..
+    }) = inner.decode(key, stored)
+    else {
+        inner.bases.forget(key);
+        return Ok(Tried::Again);
+    };
+    let Ok(value) = change(&mut data) else {
+        return Ok(Tried::Again);
+    };
+    if !data.is_modified() {
+        return Ok(Tried::Again);
+    }
+    match write(inner, key, header, &data).await {
+        Ok(stored) => {
+            inner.bases.put(key, Base::Whole(stored));
+            Ok(Tried::Done(value))
+        }
+        Err(CommitError::LockHeld) => Ok(Tried::Locked),
+        Err(CommitError::Conflict) => {
+            inner.bases.put(key, seen);
+            Ok(Tried::Again)
+        }
+        Err(CommitError::Expired | CommitError::Destroyed | CommitError::Rotated) => {
+            inner.bases.forget(key);
+            Ok(Tried::Again)
+        }
+        Err(error) => {
+            inner.bases.forget(key);
+            Err(WithError::Commit(error))
+        }
+    }
+}
+
+/// Changes the version that was just read.
+async fn over_loaded<T: Send, E: Send>(
+    inner: &Inner,
+    key: &SessionKey,
+    loaded: Loaded,
+    change: &mut (impl FnMut(&mut SessionData) -> Result<T, E> + Send),
+) -> Result<Tried<T>, WithError<E>> {
+    let Loaded {
+        header, mut data, ..
+    } = loaded;
+    let base = header.commit_id;
+    let value = change(&mut data).map_err(WithError::Body)?;
+    if !data.is_modified() {
+        return Ok(Tried::Done(value));
+    }
+    match write(inner, key, header, &data).await {
+        Ok(stored) => {
+            let bases = &inner.bases;
+            let others_write = matches!(bases.get(key), Some(Base::Seen(seen)) if seen != base);
+            let known = if others_write {
+                Base::Seen(stored.header.commit_id)
+            } else {
+                Base::Whole(stored)
+            };
+            bases.put(key, known);
+            Ok(Tried::Done(value))
+        }
+        Err(CommitError::Conflict) => Ok(Tried::Again),
+        Err(CommitError::LockHeld) => Ok(Tried::Locked),
+        Err(error) => Err(WithError::Commit(error)),
+    }
+}
+
+/// Writes the next version after that of `header`, if nobody holds or awaits the lock; as it stands then.
+async fn write(
+    inner: &Inner,
+    key: &SessionKey,
+    header: Header,
+    data: &SessionData,
+) -> Result<Stored, CommitError> {
+    let base = header.commit_id;
+    let header = Header {
+        commit_id: CommitId::random(),
+        ..header
+    };
+    let (header, body) = inner.seal.close(key, header, data);
+    let write = Write {
+        base,
+        header: header.clone(),
+        body: body.clone(),
+    };
+    let request = inner.lock_request(inner.settings.wait_timeout);
+    let committed = inner.store.update(key, write, &request).await?;
+    let read_at = inner.store.time();
+    Ok(Stored {
+        time_to_live: header.time_to_live(read_at),
+        header: Header {
+            revision: committed.revision,
+            ..header
+        },
+        body,
+        read_at,
+    })
 }
 
 /// Lets the tasks of one process update one session in turn.

@@ -3,7 +3,7 @@
 use session_core::{Error, SessionData, SessionId, Sessions};
 use session_testkit::servers::Proxy;
 
-use crate::support::{TestResult, add_one, builder, counter, shared};
+use crate::support::{TestResult, add_one, builder, count, counter, shared};
 
 struct Wire {
     proxy: Proxy,
@@ -22,6 +22,12 @@ impl Wire {
             sessions,
             id,
         })
+    }
+
+    async fn updates(&self) -> TestResult {
+        let change = |data: &mut SessionData| data.modify("n", |n: &mut u32| *n += 1);
+        let updated = self.sessions.update(&self.id, change).await;
+        Ok(updated.map_err(|error| format!("{error:?}"))?)
     }
 
     fn flights(&self) -> Vec<Vec<String>> {
@@ -62,14 +68,38 @@ async fn a_lock_without_a_change_takes_two_flights() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_update_takes_two_flights() -> TestResult {
+async fn the_first_update_takes_two_flights_and_the_next_one_each() -> TestResult {
     let wire = Wire::tap().await?;
-    let change = |data: &mut SessionData| data.modify("n", |n: &mut u32| *n += 1);
+    let (reads, writes) = (vec!["PTTL", "GET"], vec!["EVALSHA"]);
+    wire.updates().await?;
+    assert_eq!(wire.flights(), [reads, writes.clone()]);
+    wire.proxy.clear_log();
+    wire.updates().await?;
+    wire.updates().await?;
+    assert_eq!(wire.flights(), [writes.clone(), writes]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_update_reads_again_while_others_write_the_session() -> TestResult {
+    let wire = Wire::tap().await?;
+    let (reads, writes) = (vec!["PTTL", "GET"], vec!["EVALSHA"]);
+    wire.updates().await?;
+    // As another process: without what this one remembers.
     wire.sessions
-        .update(&wire.id, change)
-        .await
-        .map_err(|error| format!("{error:?}"))?;
-    assert_eq!(wire.flights(), [vec!["PTTL", "GET"], vec!["EVALSHA"]]);
+        .with(&wire.id, async |session| session.insert("n", 7))
+        .await?;
+    let expected = [
+        vec![writes.clone(), reads.clone(), writes.clone()],
+        vec![reads, writes.clone()],
+        vec![writes],
+    ];
+    for flights in expected {
+        wire.proxy.clear_log();
+        wire.updates().await?;
+        assert_eq!(wire.flights(), flights);
+    }
+    assert_eq!(count(&wire.sessions, &wire.id).await?, Some(10));
     Ok(())
 }
 

@@ -156,6 +156,7 @@ macro_rules! primary_store_suite {
             update_whose_function_fails_changes_nothing
             update_that_changes_nothing_writes_nothing
             update_after_destroy_writes_nothing
+            an_update_never_goes_by_what_others_have_changed
             unlocked_save_is_refused_while_locked
             unlocked_save_never_overwrites_a_commit_under_the_lock
             unlocked_save_after_destroy_writes_nothing

@@ -164,3 +164,43 @@ fn add(data: &mut SessionData) -> Result<(), Error> {
     write(data, value + 1);
     Ok(())
 }
+
+/// A process remembers what it has written last. That others have written since is found out before anything is stored
+/// or decided.
+pub async fn an_update_never_goes_by_what_others_have_changed<F: PrimaryFixture>(fixture: &F) {
+    let (here, there) = (sessions(fixture), sessions(fixture));
+    let id = stored(&here, 1).await;
+    let set = async |value| {
+        let mut guard = there.lock(&id).await.expect("it can be locked");
+        write(&mut guard, value);
+        guard.commit().await.expect("the change is stored");
+    };
+    let update = async || here.update(&id, add).await.expect("the change is stored");
+    update().await;
+    set(10).await;
+    update().await;
+    assert_eq!(value(&there, &id).await, Some(11));
+    update().await;
+    update().await;
+    set(0).await;
+    let few = here.update(&id, |data| match read(data) {
+        many @ 5.. => Err(many),
+        few => {
+            write(data, few + 1);
+            Ok(())
+        }
+    });
+    few.await.expect("there are few now");
+    assert_eq!(value(&there, &id).await, Some(1));
+    update().await;
+    set(100).await;
+    let looked = here.update(&id, |data| Ok::<_, Error>(read(data)));
+    assert_eq!(looked.await.ok(), Some(100));
+    update().await;
+    there.destroy(&id).await.expect("it can be ended");
+    let gone = here.update(&id, add).await;
+    assert!(matches!(
+        gone,
+        Err(WithError::Acquire(AcquireError::NoSession))
+    ));
+}
