@@ -316,20 +316,15 @@ impl Cohort {
             let unsaved = self.unsaved.take();
             return Job::End(lease, unsaved.map(|unsaved| self.based(unsaved)), told);
         }
-        match &self.unsaved {
-            Some(unsaved) if !self.hurry && now < unsaved.since + BEHIND => {
-                Job::Wait(Some(unsaved.since + BEHIND))
-            }
-            Some(_) => {
-                let unsaved = self.unsaved.take().map(|unsaved| self.based(unsaved));
-                let Some((write, told)) = unsaved else {
-                    return Job::Wait(None);
-                };
-                self.saving = told;
-                Job::Save(write)
-            }
-            None => Job::Wait(None),
+        let hurry = self.hurry;
+        let is_due = |unsaved: &mut Unsaved| hurry || now >= unsaved.since + BEHIND;
+        if let Some(unsaved) = self.unsaved.take_if(is_due) {
+            let (write, told) = self.based(unsaved);
+            self.saving = told;
+            return Job::Save(write);
         }
+        let unsaved = self.unsaved.as_ref();
+        Job::Wait(unsaved.map(|unsaved| unsaved.since + BEHIND))
     }
 
     /// The newest version, as one that replaces what stands on the server.

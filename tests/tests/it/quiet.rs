@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use latchkey_tests::{Counter, Mode, TestResult};
 use session_testkit::servers::RedisServer;
 
@@ -23,6 +25,22 @@ async fn locked_rounds_of_all_processes_on_one_session_are_all_stored() -> TestR
 #[tokio::test]
 async fn locked_rounds_of_all_processes_on_a_thousand_sessions_are_all_stored() -> TestResult {
     counts_exactly(Counter::new(Mode::Locked).sessions(1_000), 150).await
+}
+
+/// No process gets much more than another, whatever its luck.
+#[tokio::test]
+async fn processes_share_one_session_evenly() -> TestResult {
+    let server = RedisServer::start().await?;
+    let counter = Counter::new(Mode::Locked).hold(Duration::from_millis(1));
+    let run = counter.start(&server).await?;
+    for _ in 0..50 {
+        run.all_commit().await?;
+    }
+    let report = run.finish().await?;
+    report.assert_exact();
+    let most = report.summary.max_over_min.ok_or("a process got nothing")?;
+    assert!(most < 2.0, "{report:#?}");
+    Ok(())
 }
 
 #[tokio::test]
