@@ -61,8 +61,12 @@ pub(crate) async fn lock(
         ahead: place.ahead(),
     };
     if place.is_alone() {
-        if let Some(granted) = store.try_lock(key, keys, request).await? {
-            return Ok(granted);
+        tokio::select! {
+            biased;
+            granted = place.passed_on() => return Ok(granted),
+            tried = store.try_lock(key, keys, request) => if let Some(granted) = tried? {
+                return Ok(granted);
+            }
         }
     } else if request.wait.is_zero() {
         // Nobody goes ahead of those who wait; but there may be nothing left to wait for.

@@ -56,6 +56,22 @@ pub struct Proxy {
     port: Port,
 }
 
+/// Listens where one has listened before. A process that another thread starts just now holds a copy of the old socket
+/// until it runs its own program.
+async fn listen_again(addr: SocketAddr) -> io::Result<TcpListener> {
+    for _ in 0..LONGEST_START.as_millis() {
+        match TcpListener::bind(addr).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(addr).await
+}
+
+const LONGEST_START: Duration = Duration::from_secs(5);
+
 /// What a [`Proxy`] stands in front of: a [`RedisServer`], or an address without credentials.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -154,7 +170,7 @@ impl Proxy {
         }
         let mut listener = self.listener.lock().await;
         if listener.is_none() {
-            let socket = TcpListener::bind(self.addr())
+            let socket = listen_again(self.addr())
                 .await
                 .map_err(ServerError::io("listen for clients of a proxy"))?;
             let accepting = accept(socket, Arc::clone(&self.path), Arc::clone(&self.links));
