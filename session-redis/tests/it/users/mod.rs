@@ -11,16 +11,14 @@ pub(crate) mod support;
 use std::time::Duration;
 
 use session_core::{AcquireError, CommitError, Error, Login, Sessions, WhenFull};
-use session_redis::RedisStore;
 use session_testkit::servers::RedisServer;
+
+use crate::support::builder;
 
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 async fn sessions(server: &RedisServer) -> TestResult<Sessions> {
-    let store = RedisStore::builder().connect(&server.url()).await?;
-    Ok(Sessions::builder(store)
-        .grace(Duration::from_millis(400))
-        .build()?)
+    Ok(Sessions::new(builder().connect(&server.url()).await?))
 }
 
 async fn all_of_it(server: &RedisServer) -> TestResult {
@@ -91,7 +89,7 @@ async fn on_a_node_of_a_cluster() -> TestResult {
 #[tokio::test]
 async fn one_login_too_many_ends_the_oldest_session() -> TestResult {
     let server = RedisServer::builder().shared().await?;
-    let store = RedisStore::builder().connect(&server.url()).await?;
+    let store = builder().connect(&server.url()).await?;
     let sessions = Sessions::builder(store)
         .sessions_per_user(2, WhenFull::EndOldest)
         .build()?;
