@@ -179,12 +179,13 @@ impl Link {
     ///
     /// A call that is very large, or finds fewer than [`Settings::most_alone`] under way, goes out at once and on its own.
     pub async fn join(&self, call: Call) -> Result<Vec<Value>, CallError> {
-        let Source::Client(client) = &self.0.source else {
-            return Box::pin(self.call(&call.alone())).await;
-        };
-        if call.weight > HEAVIEST_CALL {
-            return Box::pin(self.call(&call.alone())).await;
+        match &self.0.source {
+            Source::Client(client) if call.weight <= HEAVIEST_CALL => self.fly(client, call).await,
+            _ => Box::pin(self.call(&call.alone())).await,
         }
+    }
+
+    async fn fly(&self, client: &Client, call: Call) -> Result<Vec<Value>, CallError> {
         match self.0.flights.book(call) {
             // Boxed, so that whoever flies with others does not carry the room for it.
             Ticket::Alone(call, _flying) => Box::pin(self.0.call_alone(client, call)).await,
