@@ -8,7 +8,7 @@ local function hand_over(lock, queue)
     local process = redis.pcall('ZPOPMIN', queue)[1]
     if not process then return end
     local channel = string.sub(process, 19)
-    if channel == '' or #process > 18 and redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0 then
+    if #process >= 18 and (channel == '' or redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0) then
       redis.pcall('SET', lock, string.sub(process, 1, 16), 'NX', 'PX', 256 * string.byte(process, 17) + string.byte(process, 18))
       if channel ~= '' then redis.pcall('PUBLISH', channel, lock) end
       return

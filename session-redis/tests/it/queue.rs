@@ -206,6 +206,22 @@ async fn a_thousand_processes_that_are_gone_are_passed_over_at_once() -> TestRes
     Ok(())
 }
 
+/// What nobody of us has put there harms nobody.
+#[tokio::test]
+async fn strange_members_of_a_queue_are_passed_over() -> TestResult {
+    let queue = Queue::new().await?;
+    let next = queue.process().await?;
+    listens(&queue, &next).await?;
+    let waiter = queue.waits(&next, 1).await?;
+    for strange in ["", "short", "seventeen letters", "of twenty characters"] {
+        let command = ["ZADD", &queue.key(), "0", strange];
+        assert_eq!(queue.server.command(&command).await?, Value::Int(1));
+    }
+    queue.guard.commit().await?;
+    gets_it(waiter).await?.discard().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_process_that_does_not_come_for_its_lock_keeps_nobody_waiting_for_long() -> TestResult {
     let queue = Queue::new().await?;
