@@ -81,6 +81,15 @@ pub enum AcquireError {
         /// The name.
         resource: Resource,
     },
+    /// The lease was asked for with a longer TTL than the nodes are prepared for:
+    /// [`RedlockBuilder::longest_ttl`](crate::RedlockBuilder::longest_ttl).
+    #[error("a TTL of {ttl:?} was asked for, the longest one of these nodes is {longest:?}")]
+    TtlTooLong {
+        /// What was asked for.
+        ttl: Duration,
+        /// What is allowed.
+        longest: Duration,
+    },
     /// [`Redlock::shutdown`](crate::Redlock::shutdown) was called.
     #[error("the lock is shut down")]
     ShutDown,

@@ -296,11 +296,19 @@ impl<R: Clone + Send + Sync + 'static> Shared<R> {
         std::mem::take(&mut state.returned)
     }
 
+    /// Those that are due, and with them those that will be soon: leases that were taken one after the other come to be
+    /// renewed together.
     fn take_due(&self, now: Moment) -> Vec<Arc<Entry<R>>> {
         let state = self.state();
-        let due = state.live.iter().map(|(_, entry)| entry);
-        let due =
-            due.filter(|entry| entry.status().next_renewal <= now && entry.wants_renewal(now));
+        let wanted = state.live.iter().map(|(_, entry)| entry);
+        let wanted: Vec<_> = wanted.filter(|entry| entry.wants_renewal(now)).collect();
+        if !wanted
+            .iter()
+            .any(|entry| entry.status().next_renewal <= now)
+        {
+            return Vec::new();
+        }
+        let due = wanted.into_iter().filter(|entry| entry.is_due_soon(now));
         due.inspect(|entry| entry.schedule_renewal(now))
             .cloned()
             .collect()

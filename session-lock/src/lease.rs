@@ -282,6 +282,11 @@ impl<R: Send + Sync> Entry<R> {
         self.status().next_renewal = now + self.renew_every;
     }
 
+    /// Whether the next renewal is due within a quarter of the time between two.
+    pub(crate) fn is_due_soon(&self, now: Moment) -> bool {
+        self.status().next_renewal <= now + self.renew_every / 4
+    }
+
     /// Whether renewal still makes sense: the lease is not lost.
     pub(crate) fn wants_renewal(&self, now: Moment) -> bool {
         self.is_renewed && self.loss(now).is_none()

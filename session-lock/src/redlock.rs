@@ -3,7 +3,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    AcquireError, Clock, FencingToken, Held, Keeper, LockNode, NodeRequest, OwnerValue,
+    AcquireError, Clock, FencingToken, Held, Keeper, LeaseTerms, LockNode, NodeRequest, OwnerValue,
     RedlockBuilder, RedlockLease, Resource, ShutdownTimedOut, WithError,
     clock::by,
     config::{Dice, Settings},
@@ -37,6 +37,7 @@ struct Inner {
 pub struct AcquireOptions {
     wait: Option<Duration>,
     floor: FencingToken,
+    terms: Option<LeaseTerms>,
 }
 
 impl AcquireOptions {
@@ -50,6 +51,13 @@ impl AcquireOptions {
     /// The fencing token has to be larger than this: for a store that has seen larger ones than the nodes remember.
     pub const fn floor(mut self, floor: FencingToken) -> Self {
         self.floor = floor;
+        self
+    }
+
+    /// What the lease is to last. Default: the settings of the lock. The TTL must not be longer than the longest one
+    /// ([`RedlockBuilder::longest_ttl`]), which is how long nodes wait that have lost their data.
+    pub const fn terms(mut self, terms: LeaseTerms) -> Self {
+        self.terms = Some(terms);
         self
     }
 }
@@ -140,7 +148,15 @@ impl Redlock {
         let wait = options
             .wait
             .unwrap_or(self.inner.nodes.settings.wait_timeout);
-        self.inner.acquire(resource, wait, options.floor).await
+        let terms = options.terms.unwrap_or(self.inner.nodes.settings.terms);
+        let longest = self.longest_ttl();
+        if terms.ttl.get() > longest {
+            let ttl = terms.ttl.get();
+            return Err(AcquireError::TtlTooLong { ttl, longest });
+        }
+        self.inner
+            .acquire(resource, wait, options.floor, terms)
+            .await
     }
 
     /// Acquires several locks, always in the same order, so that two callers never wait for each other. All or none. The
@@ -185,6 +201,16 @@ impl Redlock {
         Ok(value)
     }
 
+    /// The clock that leases are counted by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.nodes.clock)
+    }
+
+    /// The longest TTL that a lease may have: [`RedlockBuilder::longest_ttl`].
+    pub fn longest_ttl(&self) -> Duration {
+        self.inner.nodes.settings.longest_ttl.get()
+    }
+
     /// Grants no more locks, ends the waiting for them, and waits until every lease is back and every node has been
     /// told, for at most `limit`.
     ///
@@ -219,6 +245,7 @@ impl Inner {
         resource: Resource,
         wait: Duration,
         floor: FencingToken,
+        terms: LeaseTerms,
     ) -> Result<RedlockLease, AcquireError> {
         self.check_open()?;
         let clock = &*self.nodes.clock;
@@ -250,7 +277,7 @@ impl Inner {
         let mut new_nodes_used = false;
         loop {
             waiting.forget_what_was_heard();
-            let refusal = match self.attempt(&resource, floor).await {
+            let refusal = match self.attempt(&resource, floor, terms).await {
                 Ok(lease) => {
                     // Shut down while it asked: the lease goes back.
                     self.check_open()?;
@@ -283,6 +310,7 @@ impl Inner {
         &self,
         resource: &Resource,
         floor: FencingToken,
+        terms: LeaseTerms,
     ) -> Result<RedlockLease, Refusal> {
         let settings = &self.nodes.settings;
         let _busy = self.nodes.reaper.busy();
@@ -294,12 +322,12 @@ impl Inner {
         let sent_at = self.nodes.clock.now();
         let attempt = Attempt::new(NodeRequest {
             held: held.clone(),
-            ttl: settings.terms.ttl,
+            ttl: terms.ttl,
             floor: floor.0,
             clock_floor: settings.clock_floor,
         });
         let token = round::ask_all(&self.nodes, &attempt, sent_at).await?;
-        let mut pending = self.keeper.ask(held.resource, held.owner, settings.terms);
+        let mut pending = self.keeper.ask(held.resource, held.owner, terms);
         pending.count_from(sent_at);
         let lease = pending.granted_with_token(None, Some(token));
         let end = EndOfAttempt(attempt);
@@ -327,7 +355,8 @@ impl Inner {
         let mut leases = Vec::with_capacity(resources.len());
         for at in order {
             let left = deadline.saturating_since(clock.now());
-            let lease = self.acquire(resources[at].clone(), left, FencingToken::default());
+            let (resource, any) = (resources[at].clone(), FencingToken::default());
+            let lease = self.acquire(resource, left, any, self.nodes.settings.terms);
             leases.push((at, lease.await?));
         }
         leases.sort_unstable_by_key(|(at, _)| *at);

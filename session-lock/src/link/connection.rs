@@ -1,4 +1,5 @@
 use std::{
+    convert::Infallible,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -14,9 +15,9 @@ use futures_util::{
 };
 use redis::{
     AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisError, Value,
-    aio::{ConnectionLike as _, MultiplexedConnection},
+    aio::{AsyncPushSender, ConnectionLike as _, MultiplexedConnection},
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::{
     call::{Call, Joined},
@@ -56,6 +57,15 @@ pub struct Settings {
     /// Asked on each new connection. On the connections of a pool: before the first call, and before the next one after
     /// each failure.
     pub greeting: Option<Arc<dyn Greeting>>,
+    /// Who is told what the server says unasked. Needs a client of [`open_pushing`](super::open_pushing); not heard on the
+    /// connections of a pool.
+    pub hearing: Option<Arc<dyn Hearing>>,
+}
+
+/// Who is told what a server says unasked.
+pub trait Hearing: fmt::Debug + Send + Sync + 'static {
+    /// Called in the order of the connection: before anybody is given an answer that came later.
+    fn heard(&self, message: PushInfo);
 }
 
 /// What a server is asked on a new connection, before that is used.
@@ -129,6 +139,7 @@ impl Link {
             pause_after_failure: Duration::ZERO,
             most_alone: 1,
             greeting: None,
+            hearing: None,
         };
         Self::with_settings(source, node, settings)
     }
@@ -165,6 +176,11 @@ impl Link {
     /// Whether a script may use keys of several slots.
     pub fn joins_scripts(&self) -> bool {
         self.0.joins_scripts.load(Ordering::Relaxed)
+    }
+
+    /// From now on, calls go over a new connection.
+    pub fn renew(&self) {
+        self.0.way().current = None;
     }
 
     /// Sends a pipeline in one flight and returns an answer for each command; errors of the server are answers.
@@ -365,7 +381,13 @@ impl Shared {
 /// One attempt to connect, for all who wait for it; it ends within the call timeout.
 async fn attempt(client: Client, settings: Settings) -> Result<Current, CallError> {
     let open = async {
-        let config = config();
+        let mut config = config();
+        if let Some(hearing) = settings.hearing.clone() {
+            config = config.set_push_sender(move |message| {
+                hearing.heard(message);
+                Ok::<_, Infallible>(())
+            });
+        }
         let connection = client.get_multiplexed_async_connection_with_config(&config);
         let mut connection = connection.await.map_err(failed)?;
         if let Some(greeting) = &settings.greeting {
@@ -453,13 +475,13 @@ impl fmt::Debug for Link {
     }
 }
 
-/// A connection on which `messages` arrive, once it subscribes.
+/// A connection whose messages `messages` gets, once it subscribes: in their order, and before any later answer.
 ///
 /// # Errors
 /// What went wrong, within `limit`.
 pub async fn listen(
     client: &Client,
-    messages: mpsc::UnboundedSender<PushInfo>,
+    messages: impl AsyncPushSender,
     limit: Duration,
 ) -> Result<MultiplexedConnection, CallError> {
     let config = config().set_push_sender(messages);

@@ -12,7 +12,7 @@ mod script; // Lua by its hash
 
 pub use call::{Call, Entry, Routine};
 pub use client::{URL_FORM, open, open_pushing, parse_url};
-pub use connection::{Greeting, Link, Settings, Source, listen, within};
+pub use connection::{Greeting, Hearing, Link, Settings, Source, listen, within};
 pub use error::{CallError, connection_fault, is_wrong_type, lost_script, server_error};
 pub use info::ServerInfo;
 pub use script::{NOW, Script};

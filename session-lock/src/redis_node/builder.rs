@@ -221,6 +221,7 @@ impl RedisNodeBuilder {
             // A lock is given back while the answer to the request for it may still be on its way.
             most_alone: 2,
             greeting: Some(greeting),
+            hearing: None,
         };
         let link = Link::with_settings(source, node, settings);
         link.join_scripts();

@@ -159,6 +159,7 @@ impl RedisFenceBuilder {
             pause_after_failure: Duration::ZERO,
             most_alone: 1,
             greeting: Some(Arc::new(greeter)),
+            hearing: None,
         };
         Ok(RedisFence {
             accept: self.accept,

@@ -55,6 +55,25 @@ async fn a_lease_taken_later_is_renewed_later() {
     assert_eq!(bench.after(second).await, [Asked::Renew(vec!["b"])]);
 }
 
+/// A process that holds many leases, taken one after the other, does not renew them one by one.
+#[tokio::test]
+async fn leases_that_are_due_soon_come_along_with_those_that_are_due() {
+    let mut bench = Bench::new();
+    let _first = bench.grant("a");
+    assert_eq!(bench.after(THIRD / 4).await, []);
+    let _second = bench.grant("b");
+    bench.after(INSTANT).await;
+    let _third = bench.grant("c");
+    let (rest, quarter) = (THIRD * 3 / 4 - INSTANT, THIRD / 4 + INSTANT);
+    for (span, renewed) in [
+        (rest, vec!["a", "b"]),
+        (quarter, vec!["c"]),
+        (rest, vec!["a", "b"]),
+    ] {
+        assert_eq!(bench.after(span).await, [Asked::Renew(renewed)]);
+    }
+}
+
 #[tokio::test]
 async fn validity_counts_from_before_the_request() {
     let bench = Bench::new();
