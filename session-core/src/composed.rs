@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use session_lock::{Clock, FencingToken, Lease, LossCause};
 
 use crate::{
-    AcquireError, Capabilities, CommitError, Committed, Creation, DestroyError, Granted,
-    LoadLocked, LockRequest, Locker, PrimaryStore, Promise, ReadError, RecordStore, SessionKey,
-    StoreError, Stored, TouchAfter, Write,
+    AcquireError, Capabilities, CommitError, Committed, Creation, DestroyError, Granted, Listed,
+    LoadLocked, LockRequest, Locker, Outbox, PrimaryStore, Promise, ReadError, RecordKind,
+    RecordStore, Revocation, Rotation, SessionKey, Standing, StoreError, Stored, TouchAfter,
+    UserKey, Write,
 };
 
 /// A primary made of a store of records and a locker beside it.
@@ -45,27 +46,37 @@ impl<R: RecordStore, L: Locker> Composed<R, L> {
         request: &LockRequest,
         floor: FencingToken,
     ) -> Result<Lease<SessionKey>, AcquireError> {
-        let at_once = LockRequest {
-            wait: Duration::ZERO,
-            ..*request
-        };
-        match self.locker.lock(key, &at_once, floor).await {
-            Err(AcquireError::Held { .. }) => {}
-            answer => return answer,
-        }
+        // In line at once: whoever tried first without a place would be overtaken by those who asked later.
         let mut in_line = pin!(self.locker.lock(key, request, floor));
         let clock = self.clock();
+        let mut is_first = true;
         loop {
-            // The locker does not know when a session ends, so whoever waits looks.
-            if self.records.load(key, TouchAfter::Never).await?.is_none() {
-                return Err(AcquireError::NoSession);
-            }
+            let pause = async {
+                if is_first {
+                    // By the time of the runtime: due also where the clock of a test stands still.
+                    tokio::time::sleep(FIRST_LOOK).await;
+                } else {
+                    clock.sleep_until(clock.now() + LOOK_EVERY).await;
+                }
+            };
             tokio::select! {
                 biased;
-                answer = &mut in_line => return answer,
-                () = clock.sleep_until(clock.now() + LOOK_EVERY) => {}
+                answer = &mut in_line => {
+                    if let Err(AcquireError::Held { .. }) = &answer {
+                        self.look(key).await?;
+                    }
+                    return answer;
+                }
+                () = pause => is_first = false,
             }
+            self.look(key).await?;
         }
+    }
+
+    /// The locker does not know when a session ends, so whoever waits looks.
+    async fn look(&self, key: &SessionKey) -> Result<(), AcquireError> {
+        let standing = self.records.load(key, TouchAfter::Never).await?;
+        lockable(standing).map(|_lives| ())
     }
 
     /// Touches the record for as long as the lease lives: a held guard keeps its session alive.
@@ -92,6 +103,8 @@ impl<R: RecordStore, L: Locker> Composed<R, L> {
     }
 }
 
+// A lock that nobody holds is granted before that, and nothing has to be looked at.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
 // How long a waiter may go on waiting for a session that has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 // A session that lives for milliseconds must not turn its touches into a busy loop.
@@ -103,6 +116,22 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
         self.records
             .capabilities()
             .without(Promise::OptimisticUpdate)
+    }
+
+    fn place(&self) -> Option<String> {
+        self.records.place()
+    }
+
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        self.records.open_outbox(secondaries).await
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        self.records.outbox()
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        self.records.secondaries()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -119,16 +148,18 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
             };
             let lease = self.acquire(key, &request, floor).await?;
             match self.records.load_locked(key, token(&lease)).await? {
-                LoadLocked::Loaded(Some(stored)) => {
-                    if stored.time_to_live < request.terms.longest_hold {
-                        self.keep_alive(&lease, &stored);
+                LoadLocked::Loaded(standing) => match lockable(standing) {
+                    Ok(stored) => {
+                        if stored.time_to_live < request.terms.longest_hold {
+                            self.keep_alive(&lease, &stored);
+                        }
+                        return Ok(Granted { lease, stored });
                     }
-                    return Ok(Granted { lease, stored });
-                }
-                LoadLocked::Loaded(None) => {
-                    self.locker.release(lease).await;
-                    return Err(AcquireError::NoSession);
-                }
+                    Err(error) => {
+                        self.locker.release(lease).await;
+                        return Err(error);
+                    }
+                },
                 LoadLocked::Behind(registered) => {
                     self.locker.release(lease).await;
                     floor = registered;
@@ -154,21 +185,18 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
 
     async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
         still_held(&lease)?;
-        let ended = self.records.destroy(&lease.held().resource).await;
+        let key = lease.held().resource;
+        let ended = self.records.end(&key, token(&lease)).await;
         self.locker.release(lease).await;
-        ended.map_err(|error| match error {
-            DestroyError::Record(error) => CommitError::Record(error),
-            DestroyError::Store(error) => CommitError::Unknown(error),
-        })
+        ended
     }
 
     async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
-        let held = still_held(&lease);
-        if held.is_ok() {
-            self.records.touch(&lease.held().resource).await?;
-        }
+        still_held(&lease)?;
+        let key = lease.held().resource;
+        let touched = self.records.touch_locked(&key, token(&lease)).await;
         self.locker.release(lease).await;
-        held
+        touched
     }
 
     async fn load(
@@ -198,6 +226,7 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
             .await
             .map_err(|error| match error {
                 AcquireError::NoSession => CommitError::Destroyed,
+                AcquireError::Rotated => CommitError::Rotated,
                 AcquireError::Record(error) => CommitError::Record(error),
                 AcquireError::Store(error) => CommitError::Store(error),
                 AcquireError::ShutDown => CommitError::ShutDown,
@@ -207,7 +236,39 @@ impl<R: RecordStore, L: Locker> PrimaryStore for Composed<R, L> {
     }
 
     async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
-        self.records.destroy(key).await.map(|()| None)
+        self.records.destroy(key).await
+    }
+
+    async fn rotate(
+        &self,
+        lease: Lease<SessionKey>,
+        rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        still_held(&lease)?;
+        let key = lease.held().resource;
+        let rotated = self.records.rotate(&key, token(&lease), rotation).await;
+        self.locker.release(lease).await;
+        rotated
+    }
+
+    async fn standing(&self, user: &UserKey) -> Result<Standing, StoreError> {
+        self.records.standing(user).await
+    }
+
+    async fn list(&self, user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        self.records.list(user).await
+    }
+
+    async fn revoke(&self, user: &UserKey, which: Revocation) -> Result<u64, StoreError> {
+        self.records.revoke(user, which).await
+    }
+
+    async fn enable(&self, user: &UserKey) -> Result<(), StoreError> {
+        self.records.enable(user).await
+    }
+
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        self.records.revoke_everything().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -223,6 +284,14 @@ fn token(lease: &Lease<SessionKey>) -> FencingToken {
     lease
         .fencing_token()
         .expect("a locker gives each lease a fencing token")
+}
+
+/// The session, if it can be locked.
+fn lockable(standing: Option<Stored>) -> Result<Stored, AcquireError> {
+    match standing.ok_or(AcquireError::NoSession)? {
+        stored if stored.header.kind == RecordKind::Live => Ok(stored),
+        _ => Err(AcquireError::Rotated),
+    }
 }
 
 fn still_held(lease: &Lease<SessionKey>) -> Result<(), CommitError> {

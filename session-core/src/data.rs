@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Codec, UserId,
+    BodyFault, Codec, UserId,
     codec::{Undecodable, Unencodable},
     key::{KeyName, ReadKey, WriteKey},
     msgpack::{self, Malformed},
@@ -25,6 +25,9 @@ pub struct SessionData {
     modified: bool,
 }
 
+/// How large the values of records may be that have a form of their own.
+const OWN_FORM_MAX: usize = 1 << 20;
+
 impl SessionData {
     pub(crate) const fn new(codec: Codec, limit: usize) -> Self {
         Self {
@@ -34,6 +37,28 @@ impl SessionData {
             limit,
             modified: false,
         }
+    }
+
+    /// No values; for stores whose records have a form of their own. At most 1 MiB.
+    pub const fn empty(codec: Codec) -> Self {
+        Self::new(codec, OWN_FORM_MAX)
+    }
+
+    /// The values that were [encoded](Self::to_encoded) so, as one map; for stores whose records have a form of their own.
+    ///
+    /// # Errors
+    /// [`BodyFault`] when they were not.
+    pub fn from_encoded(codec: Codec, body: &Bytes) -> Result<Self, BodyFault> {
+        Self::decode(codec, body, OWN_FORM_MAX).map_err(BodyFault)
+    }
+
+    /// The values as one map in that codec; `None` if it cannot hold one of them. For stores whose records have a form of
+    /// their own.
+    pub fn to_encoded(&self, codec: Codec) -> Option<Bytes> {
+        if self.codec == codec {
+            return Some(self.encode());
+        }
+        Some(self.recoded(codec)?.encode())
     }
 
     /// Writes `value` under `key`. Writing the very same value again changes nothing.
@@ -143,6 +168,10 @@ impl SessionData {
         self.get_by_name(key.name())
     }
 
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The codec that the values are in.
     pub const fn codec(&self) -> Codec {
         self.codec
@@ -196,6 +225,10 @@ impl SessionData {
     /// Whether anything was changed since it was loaded.
     pub const fn is_modified(&self) -> bool {
         self.modified
+    }
+
+    pub(crate) const fn set_modified(&mut self, modified: bool) {
+        self.modified = modified;
     }
 
     /// Writes what the library itself has to know of the session. Users of the session do not see it.
@@ -274,6 +307,19 @@ impl SessionData {
         self.codec.write_body(out, self.entries.iter());
     }
 
+    /// The values whose keys are wanted, none of the library's own, as one map in that codec; `None` if it cannot hold one
+    /// of them.
+    pub(crate) fn shown(&self, codec: Codec, is_wanted: impl Fn(&str) -> bool) -> Option<Bytes> {
+        let mut shown = Self::new(self.codec, usize::MAX);
+        for (name, value) in &self.entries {
+            let key = str::from_utf8(name).unwrap_or_default();
+            if !is_own(key) && is_wanted(key) {
+                shown.add(name.clone(), value.clone()).ok()?;
+            }
+        }
+        shown.to_encoded(codec)
+    }
+
     /// How long the encoded values are at most.
     pub(crate) const fn encoded_len_max(&self) -> usize {
         self.size
@@ -323,6 +369,10 @@ pub(crate) mod own {
     pub(crate) const EARLIER: &str = "\0was";
     /// In an alias: the session key that it points to, digest and bucket.
     pub(crate) const TARGET: &str = "\0to";
+    /// In a record that the client carries: the session's handle.
+    pub(crate) const HANDLE: &str = "\0id";
+    /// In a record that the client carries: the absolute end, in milliseconds since 1970.
+    pub(crate) const END: &str = "\0end";
 }
 
 const fn is_own(name: &str) -> bool {
@@ -397,6 +447,11 @@ impl ValueError {
     /// The key of the value.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Whether the record would have become larger than allowed.
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self.cause, Cause::RecordTooLarge { .. })
     }
 
     /// The Rust type that was to be read or written.

@@ -2,7 +2,10 @@ use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration}
 
 use session_lock::{Fault, LossCause};
 
-use crate::{RecordError, data::ValueError, lifetime::ConfigError};
+use crate::{
+    CommitCarriedError, CommitReport, LoadCarriedError, RecordError, data::ValueError,
+    lifetime::ConfigError,
+};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -153,7 +156,8 @@ impl From<ReadError> for AcquireError {
 
 /// Changes of a session could not be committed.
 ///
-/// Except for [`Unknown`](Self::Unknown), nothing was written and nothing of it will be written later.
+/// Except for [`Unknown`](Self::Unknown) and [`SecondaryFailed`](Self::SecondaryFailed), nothing was written and nothing of
+/// it will be written later.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
@@ -207,6 +211,14 @@ pub enum CommitError {
     /// The store gave no answer: the changes may or may not be stored. Load the session again before acting on it.
     #[error("it is not known whether the changes are stored")]
     Unknown(#[source] StoreError),
+    /// The changes are stored, and a required secondary does not have them yet. It gets them later: do not repeat.
+    #[error(
+        "the changes are stored, but a required secondary does not have them yet; do not repeat"
+    )]
+    SecondaryFailed {
+        /// What the commit did, and how far it came at each secondary.
+        report: Box<CommitReport>,
+    },
     /// [`Sessions::shutdown`](crate::Sessions::shutdown) was called.
     #[error("the session store is shut down")]
     ShutDown,
@@ -216,6 +228,11 @@ impl CommitError {
     /// Whether the changes may be stored all the same.
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown(_))
+    }
+
+    /// Whether the changes are stored.
+    pub const fn is_committed(&self) -> bool {
+        matches!(self, Self::SecondaryFailed { .. })
     }
 
     /// Whether loading the session again and repeating the change can succeed without any change by the caller.
@@ -319,6 +336,12 @@ pub enum Error {
     /// See [`LoginError`].
     #[error("could not log in")]
     Login(#[from] LoginError),
+    /// See [`LoadCarriedError`].
+    #[error("could not read the session that the client carries")]
+    LoadCarried(#[from] LoadCarriedError),
+    /// See [`CommitCarriedError`].
+    #[error("could not make the record that the client is to carry")]
+    CommitCarried(#[from] CommitCarriedError),
 }
 
 impl From<WithError<Self>> for Error {

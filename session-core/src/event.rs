@@ -8,7 +8,7 @@ use session_lock::LossCause;
 
 use crate::{
     AcquireError, CommitError, KeyFingerprint, PrimaryStore, ReadError, RecordError, Revocation,
-    SessionHandle, UserId,
+    SessionHandle, UserId, measure,
 };
 
 /// Is told what happens to sessions: for audit logs and metrics.
@@ -105,6 +105,14 @@ pub enum Event {
         /// What is wrong with it, and a hash of its key.
         error: RecordError,
     },
+    /// A secondary does not take what was committed of a session, or cannot be shown it. It is not tried again before the
+    /// session changes, or [`WriteThrough::retry_set_aside`](crate::WriteThrough::retry_set_aside) is called.
+    SetAside {
+        /// The name of the secondary.
+        secondary: Arc<str>,
+        /// The public name of the session.
+        session: SessionHandle,
+    },
 }
 
 /// Who is told, if anybody.
@@ -118,9 +126,13 @@ impl Observers {
 
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         let Some(observer) = &self.0 else {
+            if cfg!(feature = "metrics") {
+                measure::event(&event());
+            }
             return;
         };
         let event = event();
+        measure::event(&event);
         if catch_unwind(AssertUnwindSafe(|| observer.notice(&event))).is_err() {
             tracing::error!("an observer of sessions has panicked");
         }

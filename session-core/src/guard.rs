@@ -10,14 +10,17 @@ use serde::Serialize;
 use session_lock::{Lease, LossCause};
 
 use crate::{
-    CommitError, CommitId, ConfigError, Creation, Event, Header, InvalidUserId, Leaves, Login,
-    LoginError, Pointer, ReadSession, RecordKind, Remaining, Revision, Rotation, SessionData,
-    SessionHandle, SessionId, SessionKey, StoreTime, Timeouts, UserEntry, UserId, Write,
+    Codec, CommitError, CommitId, ConfigError, Creation, Event, Header, InvalidUserId, Leaves,
+    Login, LoginError, Pointer, ReadSession, RecordKind, Remaining, Revision, Rotation,
+    SecondaryReport, SessionData, SessionHandle, SessionId, SessionKey, StoreTime, Timeouts,
+    UserEntry, UserId, Write,
     data::own,
     former_ids::FormerIds,
     lifetime::Lifetime,
+    measure::{self, Hold},
     sessions::Inner,
     snapshot::{Life, Loaded},
+    write_through::Done,
 };
 
 /// Exclusive access to one session for as long as its lease is valid.
@@ -41,6 +44,8 @@ pub struct SessionGuard {
     reflagged: bool,
     /// `None`: the session is new; nobody else can know its ID, so there is nothing to lock.
     lease: Option<Lease<SessionKey>>,
+    /// As long as there is a lease.
+    hold: Option<Hold>,
 }
 
 /// What the commit is to do beside writing the values.
@@ -73,17 +78,19 @@ impl SessionGuard {
             outdated,
             ..
         } = loaded;
+        let hold = Some(Hold::begin(&inner.clock));
         Self {
             inner,
             id,
             header,
-            data,
+            data: Arc::unwrap_or_clone(data),
             life,
             lifetime: None,
             mark: Mark::Nothing,
             outdated,
             reflagged: false,
             lease: Some(lease),
+            hold,
         }
     }
 
@@ -104,6 +111,7 @@ impl SessionGuard {
             outdated: false,
             reflagged: false,
             lease: None,
+            hold: None,
         }
     }
 
@@ -261,10 +269,17 @@ impl SessionGuard {
     /// acting on it. The lease is given back in any case.
     #[doc(alias = "save")]
     pub async fn commit(mut self) -> Result<CommitReport, CommitError> {
-        let committed = match self.lease.take() {
-            None => self.create().await,
-            Some(lease) => self.write(lease).await,
+        let hold = self.hold.take();
+        let work = async {
+            match self.lease.take() {
+                None => self.create().await,
+                Some(lease) => self.write(lease).await,
+            }
         };
+        let committed = measure::commit(work).await;
+        if let Some(hold) = hold {
+            hold.end(measure::outcome_of(&committed));
+        }
         if let Err(error) = &committed {
             self.tell_failure(error);
         }
@@ -280,10 +295,15 @@ impl SessionGuard {
     /// Cancelled, the lease is given back in the background.
     #[doc(alias = "rollback")]
     pub async fn discard(mut self) -> Result<(), CommitError> {
-        match self.lease.take() {
+        let hold = self.hold.take();
+        let discarded = match self.lease.take() {
             None => Ok(()),
             Some(lease) => self.inner.store.release(lease).await,
+        };
+        if let Some(hold) = hold {
+            hold.end("discarded");
         }
+        discarded
     }
 
     /// The secret ID of the session, for the cookie.
@@ -318,6 +338,25 @@ impl SessionGuard {
     /// How long the session has left, by the store's time, if it is not used further. Holding the guard counts as use.
     pub fn remaining(&self) -> Remaining {
         self.life.remaining()
+    }
+
+    /// How long the session will have left when it is committed now, with the timeouts that it was given and the life that
+    /// a login begins: for the age of its cookie.
+    pub fn remaining_at_commit(&self) -> Remaining {
+        let begins = matches!(&self.mark, Mark::Move { login: Some(_), .. });
+        if begins || self.is_new() {
+            let timeouts = self.timeouts_from_now();
+            return Remaining {
+                idle: timeouts.idle(),
+                absolute: timeouts.absolute(),
+            };
+        }
+        let header = self.header.clone().with_lifetime(self.lifetime);
+        let absolute = header.absolute_end.saturating_since(self.life.now());
+        Remaining {
+            idle: header.idle_timeout.min(absolute),
+            absolute,
+        }
     }
 
     /// How long the lease is valid yet, if it is not renewed. A new session has no lease and no end to it.
@@ -368,7 +407,7 @@ impl SessionGuard {
     async fn create(&mut self) -> Result<CommitReport, CommitError> {
         self.inner.check_open(CommitError::ShutDown)?;
         let login = match std::mem::replace(&mut self.mark, Mark::Nothing) {
-            Mark::End { .. } => return Ok(CommitReport::nothing()),
+            Mark::End { .. } => return Ok(CommitReport::ended()),
             Mark::Move {
                 login: Some(login), ..
             } => {
@@ -400,7 +439,8 @@ impl SessionGuard {
                 session: session.handle(),
             },
         });
-        Ok(CommitReport::stored(committed.revision))
+        let report = CommitReport::stored(committed.revision);
+        self.inner.followed(report, || Done::Changed(key)).await
     }
 
     async fn write(&mut self, lease: Lease<SessionKey>) -> Result<CommitReport, CommitError> {
@@ -416,6 +456,8 @@ impl SessionGuard {
             Mark::Nothing if self.is_modified() => self.replace(lease).await,
             Mark::Nothing => {
                 self.inner.store.release(lease).await?;
+                let idle = self.life.remaining().idle;
+                self.inner.seen(&self.header, idle, self.life.now());
                 Ok(CommitReport::nothing())
             }
         }
@@ -436,7 +478,9 @@ impl SessionGuard {
                 Event::Ended { session }
             }
         });
-        Ok(CommitReport::nothing())
+        let key = self.key();
+        let done = || Done::Changed(key);
+        self.inner.followed(CommitReport::ended(), done).await
     }
 
     async fn replace(&mut self, lease: Lease<SessionKey>) -> Result<CommitReport, CommitError> {
@@ -447,10 +491,22 @@ impl SessionGuard {
             ..self.header
         };
         let header = header.with_lifetime(self.lifetime);
-        let (header, body) = self.inner.seal.close(&self.key(), header, &self.data);
+        let (key, commit_id) = (self.key(), header.commit_id);
+        let stored = self.inner.through.is_some().then(|| header.clone());
+        let (header, body) = self.inner.seal.close(&key, header, &self.data);
         let write = Write { base, header, body };
         let committed = self.inner.store.commit(lease, write).await?;
-        Ok(CommitReport::stored(committed.revision))
+        let report = CommitReport::stored(committed.revision);
+        let Some(mut stored) = stored else {
+            return Ok(report);
+        };
+        if committed.commit_id != commit_id {
+            return self.inner.followed(report, || Done::Joined(key)).await;
+        }
+        stored.revision = committed.revision;
+        let data = std::mem::replace(&mut self.data, SessionData::empty(Codec::default()));
+        let done = self.inner.wrote(key, &stored, data);
+        self.inner.followed_by(report, done).await
     }
 
     async fn rotate(
@@ -474,10 +530,12 @@ impl SessionGuard {
                 session: session.handle(),
             },
         });
-        Ok(CommitReport {
+        let key = self.inner.id_hash.session(&to);
+        let report = CommitReport {
             id: Some(to),
             ..CommitReport::stored(committed.revision)
-        })
+        };
+        self.inner.followed(report, || Done::Changed(key)).await
     }
 
     fn key(&self) -> SessionKey {
@@ -636,13 +694,17 @@ impl fmt::Debug for SessionGuard {
 }
 
 /// What a commit did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CommitReport {
     /// The revision that was stored; `None` if there was nothing to store.
     pub revision: Option<Revision>,
     /// The session's new ID, for the cookie; `None` if it has the one that it had.
     pub id: Option<SessionId>,
+    /// Whether the session was ended: its cookie is to be removed.
+    pub is_ended: bool,
+    /// How far the commit came at each secondary; empty if there was nothing to store.
+    pub secondaries: Vec<SecondaryReport>,
 }
 
 impl CommitReport {
@@ -650,13 +712,22 @@ impl CommitReport {
         Self {
             revision: None,
             id: None,
+            is_ended: false,
+            secondaries: Vec::new(),
         }
     }
 
-    pub(crate) const fn stored(revision: Revision) -> Self {
+    pub(crate) fn ended() -> Self {
+        Self {
+            is_ended: true,
+            ..Self::nothing()
+        }
+    }
+
+    pub(crate) fn stored(revision: Revision) -> Self {
         Self {
             revision: Some(revision),
-            id: None,
+            ..Self::nothing()
         }
     }
 

@@ -6,6 +6,7 @@
 mod bases; // what updates have written last
 #[cfg(feature = "blocking")]
 pub mod blocking; // for threads without a runtime
+mod carried; // records that the client carries
 mod codec; // how values are encoded
 mod composed; // a record store and a locker make a primary
 mod data; // SessionData: values by key
@@ -13,14 +14,20 @@ mod error; // one enum per operation
 mod event; // what observers are told
 mod former_ids; // the IDs that a session has had
 mod guard; // the life of one change
+pub mod guide; // longer texts
 mod held; // a task must not wait for itself
 mod id; // SessionId (secret), SessionKey (what stores see), SessionHandle (public)
 mod json; // values as JSON
 mod key; // typed keys
 mod lifetime; // timeouts and settings
+mod limit; // how often something may happen
+mod line; // who wants which lock in this process
+mod measure; // spans and metrics
 mod memory; // the store that needs no server
 mod msgpack; // values as MessagePack
+mod recent; // records that a store keeps
 mod record; // the stored form: header and body
+mod redlock_locker; // locks of sessions over independent nodes
 mod rotation; // a session that goes on under another ID
 mod seal; // bodies as they rest in a store
 mod sessions; // the way in
@@ -30,7 +37,12 @@ mod unlocked; // without any protection, for those who insist
 mod update; // short changes without a lock
 mod user; // who a session belongs to
 mod user_sessions; // all sessions of one user
+mod write_through; // secondary interfaces
 
+pub use carried::{
+    CarriedSession, CarriedStore, CommitCarriedError, LoadCarriedError, MemoryRevocationList,
+    RevocationList, Unusable,
+};
 pub use codec::Codec;
 pub use composed::Composed;
 pub use data::{SessionData, ValueError};
@@ -43,16 +55,20 @@ pub use guard::{CommitReport, SessionGuard};
 pub use id::{Bucket, InvalidSessionId, KeyFingerprint, SessionHandle, SessionId, SessionKey};
 pub use key::{Key, KeyName, ReadKey, WriteKey};
 pub use lifetime::{ConfigError, Remaining, Timeouts};
+pub use limit::{Allowance, CountedName, Limit, MemoryUseCounter, UseCounter};
+pub use line::{LineFull, Lines, Place};
 pub use memory::{MemoryLocker, MemoryRecords, MemoryStore, MemoryStoreBuilder};
+pub use recent::{Decoded, Recent};
 pub use record::{
     ATTEMPT_LEN, Attempt, BadRecord, BodyFault, CommitId, Digest, FILLED_AT_CREATION, HEADER_MAX,
     Header, IDENTITY, RecordError, RecordKind, Revision, StoreTime, identity,
 };
+pub use redlock_locker::RedlockLocker;
 pub use rotation::{Leaves, Pointer, Rotation};
 pub use seal::SealingKeyId;
 #[cfg(feature = "seal")]
-pub use seal::{SealingCipher, SealingKey, SealingKeys};
-pub use session_lock::{Fault, LossCause};
+pub use seal::{OpenedText, SealingCipher, SealingKey, SealingKeys};
+pub use session_lock::{Clock, Fault, LossCause, Moment, SystemClock};
 pub use sessions::{BoxedBody, LockBuilder, Sessions, SessionsBuilder, ShutdownTimedOut};
 #[doc(hidden)]
 pub use snapshot::read_record;
@@ -67,3 +83,7 @@ pub use user::{
     SessionLimit, Standing, UserEntry, UserId, UserKey, WhenFull,
 };
 pub use user_sessions::{ListedSession, UserSessions};
+pub use write_through::{
+    Applied, Backlog, Change, Delivery, DrainTimedOut, Found, MemorySecondary, Outbox, OutboxEntry,
+    PendingEntry, Row, SecondaryPolicy, SecondaryReport, SecondaryStore, Version, WriteThrough,
+};

@@ -39,6 +39,15 @@ impl StoreTime {
         self.0
     }
 
+    /// Later than every other moment.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The moment `span` earlier.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(span)))
+    }
+
     /// The moment `span` later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
@@ -160,6 +169,13 @@ impl Digest {
     /// Whether an attempt that was written can be missing here because others pushed it out.
     pub const fn may_have_forgotten(&self) -> bool {
         self.0.len() >= Self::CAPACITY
+    }
+
+    /// Whether that attempt can be missing here though it was written: pushed out by those of other processes, or
+    /// replaced by a later one of its own.
+    pub fn may_have_lost(&self, attempt: Attempt) -> bool {
+        let replaced = |noted: &Attempt| noted.process == attempt.process && *noted != attempt;
+        self.may_have_forgotten() || self.0.iter().any(replaced)
     }
 }
 

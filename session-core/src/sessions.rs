@@ -12,19 +12,23 @@ use std::{
 use session_lock::{Clock, LeaseTerms};
 
 use crate::{
-    AcquireError, BadRecord, Codec, ConfigError, DestroyError, Event, InvalidUserId, LockRequest,
-    LoginError, LoginTicket, Observer, PrimaryStore, Promise, ReadError, RecordError, RecordKind,
-    SessionData, SessionGuard, SessionId, SessionKey, SessionLimit, Snapshot, StoreError, Stored,
-    Timeouts, TouchAfter, Unlocked, UserId, UserSessions, WhenFull, WithError,
+    AcquireError, BadRecord, Bucket, Codec, CommitError, CommitReport, ConfigError, DestroyError,
+    Error, Event, Header, InvalidUserId, LockRequest, LoginError, LoginTicket, Observer,
+    PrimaryStore, Promise, ReadError, Recent, RecordError, RecordKind, SecondaryPolicy,
+    SecondaryReport, SecondaryStore, SessionData, SessionGuard, SessionId, SessionKey,
+    SessionLimit, Snapshot, StoreError, StoreTime, Stored, Timeouts, TouchAfter, Unlocked, UserId,
+    UserSessions, WhenFull, WithError, WriteThrough,
     bases::Bases,
     data::own,
     event::Observers,
     held,
     lifetime::Settings,
+    measure,
     seal::{IdHash, Seal},
     snapshot::Loaded,
     store::unsupported,
     update::{self, Turns},
+    write_through::{Done, Named, Plan, in_order, written},
 };
 
 /// The way to all sessions of a service. Cheap to clone; clones share everything.
@@ -59,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) observers: Observers,
     pub(crate) turns: Turns,
     pub(crate) bases: Bases,
+    /// Where commits go beside the store, if anywhere.
+    pub(crate) through: Option<Arc<Plan>>,
     terms: LeaseTerms,
     closed: AtomicBool,
 }
@@ -84,6 +90,7 @@ impl Sessions {
             seal: Seal::default(),
             id_hash: IdHash::default(),
             observers: Observers::default(),
+            secondaries: Vec::new(),
         }
     }
 
@@ -196,14 +203,32 @@ impl Sessions {
 
     /// Reads a session without locking it; `None` if there is none. Counts as a use of it.
     ///
+    /// With a store that caches reads, it is the session as it was at most so long ago as that store was told to allow;
+    /// [`latest`](Self::latest) is not.
+    ///
     /// # Errors
     /// [`ReadError`] for a fault; it is never mistaken for "no session".
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn snapshot(&self, id: &SessionId) -> Result<Option<Snapshot>, ReadError> {
-        let loaded = self.inner.load(id, TouchAfter::TenthOfIdle).await?;
-        Ok(loaded.map(Snapshot::new))
+        let read = async { Ok(self.inner.load_recent(id).await?.map(Snapshot::new)) };
+        measure::read(read).await
+    }
+
+    /// As [`snapshot`](Self::snapshot), and always asks the store: for decisions that must not rest on what was.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn latest(&self, id: &SessionId) -> Result<Option<Snapshot>, ReadError> {
+        let read = async {
+            let loaded = self.inner.load(id, TouchAfter::TenthOfIdle).await?;
+            Ok(loaded.map(Snapshot::new))
+        };
+        measure::read(read).await
     }
 
     /// Changes a session by a short synchronous function, in as few flights as the store can: optimistically if
@@ -226,7 +251,7 @@ impl Sessions {
         T: Send,
         E: Send,
     {
-        update::update(self, id, change).await
+        measure::update(update::update(self, id, change)).await
     }
 
     /// Reading and writing without any lock, as sanic-cookies allows. Changes made at the same time are lost; that
@@ -253,6 +278,7 @@ impl Sessions {
                     self.inner.observers.tell(|| Event::Destroyed {
                         key: key.fingerprint(),
                     });
+                    self.inner.look(key.bucket());
                     return Ok(());
                 }
                 Some(alias) => key = self.inner.target(&key, alias)?,
@@ -314,6 +340,11 @@ impl Sessions {
         Ok(())
     }
 
+    /// The secondaries that commits are written through to; `None` if there are none.
+    pub fn write_through(&self) -> Option<WriteThrough> {
+        self.inner.through.clone().map(WriteThrough::new)
+    }
+
     /// Asks the store whether it can be used, for health checks.
     ///
     /// # Errors
@@ -357,7 +388,15 @@ async fn run<T, E>(
         .await
         .map_err(WithError::Body)?;
     let id = session.id().clone();
-    session.commit().await.map_err(WithError::Commit)?;
+    let committed = session.commit().await.map_err(|error| match error {
+        // It is stored: whoever made it needs its ID.
+        CommitError::SecondaryFailed { mut report } => {
+            report.id.get_or_insert_with(|| id.clone());
+            CommitError::SecondaryFailed { report }
+        }
+        error => error,
+    });
+    committed.map_err(WithError::Commit)?;
     Ok((id, value))
 }
 
@@ -390,7 +429,109 @@ impl Inner {
     ) -> Result<Option<Loaded>, ReadError> {
         self.check_open(ReadError::ShutDown)?;
         let loaded = self.load_key(self.id_hash.session(id), touch_after).await;
-        self.observers.check(loaded)
+        let loaded = self.observers.check(loaded)?;
+        if touch_after == TouchAfter::TenthOfIdle {
+            self.read(loaded.as_ref());
+        }
+        Ok(loaded)
+    }
+
+    /// A session was read, which counts as a use.
+    fn read(&self, loaded: Option<&Loaded>) {
+        if self.through.is_some()
+            && let Some(loaded) = loaded
+        {
+            let now = loaded.life.now();
+            self.seen(&loaded.header, loaded.life.remaining().idle, now);
+        }
+    }
+
+    /// A session was used that had `left` to live: secondaries hear of it as often as the store is told.
+    pub(crate) fn seen(&self, header: &Header, left: Duration, now: StoreTime) {
+        if let Some(plan) = &self.through
+            && header.kind == RecordKind::Live
+            && TouchAfter::TenthOfIdle.is_due(left, header.time_to_live(now))
+        {
+            plan.seen(header.handle, now.after(header.time_to_live(now)));
+        }
+    }
+
+    /// What a write has come to that was stored as it is under this header, for those who are to have it too.
+    pub(crate) fn wrote(
+        &self,
+        key: SessionKey,
+        header: &Header,
+        data: SessionData,
+    ) -> Option<Done> {
+        self.through.as_ref()?;
+        let now = self.store.time();
+        Some(Done::Wrote(written(key, header.clone(), data, now)))
+    }
+
+    /// Hands on what a commit has done, and ends its report.
+    pub(crate) async fn followed(
+        &self,
+        report: CommitReport,
+        done: impl FnOnce() -> Done,
+    ) -> Result<CommitReport, CommitError> {
+        let done = self.through.is_some().then(done);
+        self.followed_by(report, done).await
+    }
+
+    /// As [`followed`](Self::followed).
+    pub(crate) async fn followed_by(
+        &self,
+        report: CommitReport,
+        done: Option<Done>,
+    ) -> Result<CommitReport, CommitError> {
+        let (Some(plan), Some(done)) = (&self.through, done) else {
+            return Ok(report);
+        };
+        // Boxed, because most services have no secondaries.
+        let secondaries = Box::pin(plan.follow(done)).await;
+        let report = CommitReport {
+            secondaries,
+            ..report
+        };
+        if report.secondaries.iter().any(SecondaryReport::has_failed) {
+            let report = Box::new(report);
+            return Err(CommitError::SecondaryFailed { report });
+        }
+        Ok(report)
+    }
+
+    /// Something has changed in a bucket that nobody here knows by its handle.
+    pub(crate) fn look(&self, bucket: Bucket) {
+        if let Some(plan) = &self.through {
+            plan.look(bucket.number());
+        }
+    }
+
+    /// As [`load`](Self::load), and may show what this process has read before.
+    pub(crate) async fn load_recent(&self, id: &SessionId) -> Result<Option<Loaded>, ReadError> {
+        self.check_open(ReadError::ShutDown)?;
+        let (key, touch_after) = (self.id_hash.session(id), TouchAfter::TenthOfIdle);
+        let recent = async {
+            match self.store.load_recent(&key, touch_after).await? {
+                None => Ok(None),
+                Some(recent) if recent.stored.header.kind != RecordKind::Alias => {
+                    Ok(Some(self.decode(&key, recent)?))
+                }
+                Some(alias) => {
+                    let target = self.target(&key, alias)?;
+                    match self.store.load_recent(&target, touch_after).await? {
+                        Some(recent) if recent.stored.header.kind != RecordKind::Alias => {
+                            self.decode_rotated(&target, recent).map(Some)
+                        }
+                        // The alias may point elsewhere by now.
+                        _ => Box::pin(self.load_key(key, touch_after)).await,
+                    }
+                }
+            }
+        };
+        let loaded = self.observers.check(recent.await)?;
+        self.read(loaded.as_ref());
+        Ok(loaded)
     }
 
     async fn load_key(
@@ -420,10 +561,7 @@ impl Inner {
                 return Ok(None);
             };
             if stored.header.kind != RecordKind::Alias {
-                return Ok(Some(Loaded {
-                    rotated: true,
-                    ..self.decode(&target, stored)?
-                }));
+                return self.decode_rotated(&target, stored).map(Some);
             }
             // The session was given a further ID meanwhile, and both aliases point there now.
             match self.store.load(key, TouchAfter::Never).await? {
@@ -434,8 +572,24 @@ impl Inner {
         Err(RecordError::new(key, BadRecord::Unreadable).into())
     }
 
+    /// A session that was read through an ID that it had before.
+    fn decode_rotated(
+        &self,
+        key: &SessionKey,
+        recent: impl Into<Recent>,
+    ) -> Result<Loaded, ReadError> {
+        Ok(Loaded {
+            rotated: true,
+            ..self.decode(key, recent)?
+        })
+    }
+
     /// The session that an alias points to.
-    fn target(&self, key: &SessionKey, alias: Stored) -> Result<SessionKey, RecordError> {
+    fn target(
+        &self,
+        key: &SessionKey,
+        alias: impl Into<Recent>,
+    ) -> Result<SessionKey, RecordError> {
         let pointer = self.decode(key, alias)?.data;
         let target = pointer.own(own::TARGET).ok().flatten();
         target
@@ -443,9 +597,13 @@ impl Inner {
             .ok_or(RecordError::new(key, BadRecord::Unreadable))
     }
 
-    pub(crate) fn decode(&self, key: &SessionKey, stored: Stored) -> Result<Loaded, RecordError> {
+    pub(crate) fn decode(
+        &self,
+        key: &SessionKey,
+        recent: impl Into<Recent>,
+    ) -> Result<Loaded, RecordError> {
         let (limit, clock) = (self.settings.max_record, &self.clock);
-        Loaded::decode(key, stored, &self.seal, limit, clock)
+        Loaded::decode(key, recent.into(), &self.seal, limit, clock)
     }
 
     pub(crate) const fn lock_request(&self, wait: Duration) -> LockRequest {
@@ -518,7 +676,8 @@ impl<'a> IntoFuture for LockBuilder<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.sessions.inner.lock(self.id, self.wait))
+        let inner = &self.sessions.inner;
+        Box::pin(measure::lock(&inner.clock, inner.lock(self.id, self.wait)))
     }
 }
 
@@ -532,6 +691,7 @@ pub struct SessionsBuilder {
     seal: Seal,
     id_hash: IdHash,
     observers: Observers,
+    secondaries: Vec<Named>,
 }
 
 impl SessionsBuilder {
@@ -643,11 +803,57 @@ impl SessionsBuilder {
         self
     }
 
-    /// The sessions.
+    /// Writes every commit through to `store` too, which this service knows by `name`: 1 to 32 of `a-z`, `0-9` and `-`.
+    /// Sessions are then opened by [`open`](Self::open). At most 16.
+    ///
+    /// All processes that share the sessions name the same secondaries.
+    ///
+    /// ```
+    /// # use session_core::{MemorySecondary, MemoryStore, SecondaryPolicy, Sessions};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> session_core::Result<()> {
+    /// let sessions = Sessions::builder(MemoryStore::new())
+    ///     .secondary("analytics", MemorySecondary::new(), SecondaryPolicy::eventual().only(["cart"]))
+    ///     .open()
+    ///     .await?;
+    /// # drop(sessions); Ok(()) }
+    /// ```
+    pub fn secondary(
+        mut self,
+        name: &str,
+        store: impl SecondaryStore,
+        policy: SecondaryPolicy,
+    ) -> Self {
+        self.secondaries.push(Named {
+            name: name.into(),
+            store: Arc::new(store),
+            policy,
+        });
+        self
+    }
+
+    /// The sessions, written through to the secondaries that were named.
     ///
     /// # Errors
-    /// [`ConfigError`] when a setting is out of its range, or the records are shared with others who cannot read them
-    /// so.
+    /// [`Error::Config`] as [`build`](Self::build), and for names of secondaries that are none, are there twice, or a
+    /// secondary that is the primary; [`Error::Store`] when the store notes no writes, or other processes write through to
+    /// other secondaries.
+    ///
+    /// # Cancel safety
+    /// Cancelled, the list of secondaries may stand with the store.
+    pub async fn open(mut self) -> Result<Sessions, Error> {
+        self.secondaries = in_order(&*self.store, self.secondaries)?;
+        if !self.secondaries.is_empty() {
+            let names: Vec<&str> = self.secondaries.iter().map(|one| &*one.name).collect();
+            self.store.open_outbox(&names).await?;
+        }
+        Ok(self.build()?)
+    }
+
+    /// The sessions. Those that are written through are opened by [`open`](Self::open), for the first time in a process.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is out of its range, the records are shared with others who cannot read them so, or
+    /// the store is written through to other secondaries than were named.
     pub fn build(self) -> Result<Sessions, ConfigError> {
         let Self {
             store,
@@ -656,6 +862,7 @@ impl SessionsBuilder {
             seal,
             id_hash,
             observers,
+            secondaries,
         } = self;
         let seal = match store.shared_codec() {
             None => seal.in_codec(codec.unwrap_or_default()),
@@ -674,6 +881,29 @@ impl SessionsBuilder {
             Some(shared) => seal.in_codec(shared),
         };
         let terms = settings.check()?;
+        let secondaries = in_order(&*store, secondaries)?;
+        let named: Vec<_> = secondaries.iter().map(|one| one.name.to_string()).collect();
+        let known = store.secondaries();
+        if named != known {
+            let found = format!("{named:?}, where the store is written through to {known:?}");
+            let allowed = "the same for all who share the sessions, and opened by `open`";
+            return Err(ConfigError::new("secondaries", found, allowed));
+        }
+        let through = store.outbox().filter(|_| !named.is_empty()).map(|outbox| {
+            let (seal, observers) = (seal.clone(), observers.clone());
+            Plan::new(
+                &store,
+                outbox,
+                secondaries,
+                seal,
+                settings.max_record,
+                observers,
+            )
+        });
+        // What others have left is delivered also by a process that writes nothing.
+        if let Some(plan) = &through {
+            plan.ensure_running();
+        }
         observers.watch_expiry(&*store);
         let clock = store.clock();
         let inner = Inner {
@@ -685,6 +915,7 @@ impl SessionsBuilder {
             observers,
             turns: Turns::default(),
             bases: Bases::new(settings.update_memory),
+            through,
             terms,
             closed: AtomicBool::new(false),
         };

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use session_lock::{Clock, Moment};
 
 use crate::{
-    BadRecord, Header, RecordError, RecordKind, Remaining, SessionData, SessionHandle, SessionKey,
-    StoreTime, Stored,
+    BadRecord, Header, Recent, RecordError, RecordKind, Remaining, SessionData, SessionHandle,
+    SessionKey, StoreTime,
     seal::{Opened, Seal},
 };
 
@@ -52,6 +52,12 @@ impl Snapshot {
     /// When the session was first stored, or its user logged in, by the store's clock.
     pub fn created(&self) -> StoreTime {
         self.loaded.header.created
+    }
+
+    /// How long ago that was, by the store's clock.
+    pub fn age(&self) -> Duration {
+        let now = self.loaded.life.now();
+        now.saturating_since(self.created())
     }
 
     /// Whether the session is to outlive the browser's.
@@ -104,7 +110,7 @@ impl fmt::Debug for Snapshot {
 /// A record that was read and decoded.
 pub(crate) struct Loaded {
     pub(crate) header: Header,
-    pub(crate) data: SessionData,
+    pub(crate) data: Arc<SessionData>,
     pub(crate) life: Life,
     /// Whether its seal or its codec is another than a commit would choose now.
     pub(crate) outdated: bool,
@@ -115,13 +121,14 @@ pub(crate) struct Loaded {
 impl Loaded {
     pub(crate) fn decode(
         key: &SessionKey,
-        stored: Stored,
+        recent: Recent,
         seal: &Seal,
         max_record: usize,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, RecordError> {
-        let opened = seal.open(key, &stored.header, &stored.body, max_record);
+        let opened = seal.open_recent(key, &recent, max_record);
         let Opened { data, outdated } = opened.map_err(|fault| RecordError::new(key, fault))?;
+        let stored = recent.stored;
         let life = Life {
             idle: stored.time_to_live,
             absolute: stored.header.absolute_end.saturating_since(stored.read_at),

@@ -6,8 +6,8 @@ use session_lock::{Clock, FencingToken, Lease, LeaseTerms};
 
 use crate::{
     AcquireError, Bucket, Codec, CommitError, CommitId, DestroyError, Fault, Header, Listed,
-    ReadError, Revision, Revocation, Rotation, SessionId, SessionKey, Standing, StoreError,
-    StoreTime, Timeouts, UserEntry, UserKey,
+    Outbox, ReadError, Recent, Revision, Revocation, Rotation, SessionId, SessionKey, Standing,
+    StoreError, StoreTime, Timeouts, UserEntry, UserKey,
 };
 
 /// A stored record, as a store read it.
@@ -89,6 +89,8 @@ impl fmt::Debug for Creation {
 pub struct Committed {
     /// The revision that it was given.
     pub revision: Revision,
+    /// Which version stands under that revision: this one, or a later one of the same process that was stored in its place.
+    pub commit_id: CommitId,
 }
 
 /// A session that is locked and loaded.
@@ -143,11 +145,35 @@ pub struct LockRequest {
 /// 13. A login and a rotation of a user's session are refused if that session, or all of the user's, were ended
 ///     before; ending them ends whatever they have made.
 /// 14. `list` names every live session of a user and no other; `revoke` ends each of those it is told to.
+/// 15. `load_recent` answers what `load` would have answered at most so long ago as the user of the store has allowed,
+///     and not before a write that this process knows to be done.
+/// 16. With an open outbox, each write notes its session there in the same step: also the end of a session, and a new ID.
 #[doc(alias = "master")]
 #[async_trait]
 pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
     /// Which promises the store keeps.
     fn capabilities(&self) -> Capabilities;
+
+    /// Where it stands: a name that is equal for two stores in one place, also for a secondary. `None`: nowhere else.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// From now on, notes each write for these secondaries, in that order. Needed for sessions that are written through.
+    /// Another list than the one that other processes have opened is refused.
+    async fn open_outbox(&self, _secondaries: &[&str]) -> Result<(), StoreError> {
+        Err(notes_nothing())
+    }
+
+    /// What [`open_outbox`](Self::open_outbox) has opened.
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        None
+    }
+
+    /// The secondaries that the sessions of the store are written through to, as far as it knows.
+    fn secondaries(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The codec that others expect who read and write the same records. They have no sealing keys either. `None`: the
     /// records are ours alone.
@@ -201,6 +227,15 @@ pub trait PrimaryStore: fmt::Debug + Send + Sync + 'static {
         key: &SessionKey,
         touch_after: TouchAfter,
     ) -> Result<Option<Stored>, ReadError>;
+
+    /// As [`load`](Self::load), and may answer what this process has read before.
+    async fn load_recent(
+        &self,
+        key: &SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Recent>, ReadError> {
+        Ok(self.load(key, touch_after).await?.map(Recent::from))
+    }
 
     /// Stores a session for the first time.
     async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError>;
@@ -265,6 +300,11 @@ pub(crate) fn unsupported(action: &'static str) -> StoreError {
     StoreError::new(action, "this store", fault)
 }
 
+fn notes_nothing() -> StoreError {
+    let fault = Fault::Unsuitable("the store notes no writes for secondaries".to_owned());
+    StoreError::new("write through", "this store", fault)
+}
+
 /// Is told of sessions that have run out.
 pub type ExpiryNotice = Arc<dyn Fn(&SessionKey) + Send + Sync>;
 
@@ -292,15 +332,39 @@ impl TouchAfter {
 ///
 /// # Contract
 /// 1. `load_locked` registers the token: from then on a write under a smaller one is refused.
-///    It refuses a token that is not larger than the registered one.
-/// 2. `commit` writes only under the registered token and over the base, all or nothing; it never creates.
+///    It refuses a token that is not larger than the registered one. An alias and a frozen copy are loaded as what they
+///    are, and register nothing.
+/// 2. `commit`, `touch_locked`, `end` and `rotate` write only under the registered token; `commit` and `rotate` only over the base. All
+///    or nothing; they never create where nothing stood.
 /// 3. `create` writes only where no record stands.
-/// 4. `destroy` ends a session whatever token is registered.
+/// 4. `destroy` ends a session whatever token is registered. Of an alias it ends nothing and returns it.
 /// 5. Times are the store's own.
+/// 6. Users, and sessions under new IDs: as clauses 12 to 14 of [`PrimaryStore`].
+/// 7. With an open outbox, each write notes its session there in the same step, also the end of a session.
 #[async_trait]
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// Which promises the store can keep under a locker.
     fn capabilities(&self) -> Capabilities;
+
+    /// Where the records stand; see [`PrimaryStore::place`].
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// See [`PrimaryStore::open_outbox`].
+    async fn open_outbox(&self, _secondaries: &[&str]) -> Result<(), StoreError> {
+        Err(notes_nothing())
+    }
+
+    /// See [`PrimaryStore::outbox`].
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        None
+    }
+
+    /// See [`PrimaryStore::secondaries`].
+    fn secondaries(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Reads a live session; with the time of touching it.
     async fn load(
@@ -330,8 +394,50 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// Counts as a use of the session, if it lives.
     async fn touch(&self, key: &SessionKey) -> Result<(), StoreError>;
 
-    /// Ends a session.
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError>;
+    /// Counts as a use by the holder of the registered token, and tells what became of a session that does not live.
+    async fn touch_locked(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError>;
+
+    /// Ends the session under the registered token.
+    async fn end(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError>;
+
+    /// Ends a session. Of an alias it ends nothing and returns it.
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError>;
+
+    /// Lets a session go on under another ID, under the registered token. Needed for [`Promise::Rotation`].
+    async fn rotate(
+        &self,
+        _key: &SessionKey,
+        _token: FencingToken,
+        _rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        Err(unsupported("change the ID of a session").into())
+    }
+
+    /// What a login of that user is held against that begins now. This and all that follows is needed for
+    /// [`Promise::Users`].
+    async fn standing(&self, _user: &UserKey) -> Result<Standing, StoreError> {
+        Err(unsupported("begin a login"))
+    }
+
+    /// The live sessions of a user, in no particular order.
+    async fn list(&self, _user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        Err(unsupported("list a user's sessions"))
+    }
+
+    /// Ends sessions of a user; how many.
+    async fn revoke(&self, _user: &UserKey, _which: Revocation) -> Result<u64, StoreError> {
+        Err(unsupported("revoke a user's sessions"))
+    }
+
+    /// Accepts logins of a user again.
+    async fn enable(&self, _user: &UserKey) -> Result<(), StoreError> {
+        Err(unsupported("enable a user"))
+    }
+
+    /// Ends every session that was stored before, and every login that began before.
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        Err(unsupported("revoke all sessions"))
+    }
 
     /// Asks the server whether it can be used.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -341,7 +447,7 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "stores build it")]
 pub enum LoadLocked {
-    /// The session, or that there is none.
+    /// What stands there: the session, an alias or a frozen copy; or that there is none.
     Loaded(Option<Stored>),
     /// A larger token is registered: the lock's server has forgotten how far it was. Ask it for more than this.
     Behind(FencingToken),

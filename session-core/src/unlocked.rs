@@ -95,10 +95,14 @@ impl UnlockedSession {
         // The commit ID stays: unlocked writers overwrite each other, and only a commit tells them apart.
         let (base, key) = (header.commit_id, &self.inner.id_hash.session(&self.id));
         let (header, body) = self.inner.seal.close(key, header, &data);
+        let mut stored = header.clone();
         let write = Write { base, header, body };
         let request = self.inner.lock_request(self.inner.settings.wait_timeout);
         let committed = self.inner.store.update(key, write, &request).await?;
-        Ok(CommitReport::stored(committed.revision))
+        stored.revision = committed.revision;
+        let report = CommitReport::stored(committed.revision);
+        let done = self.inner.wrote(*key, &stored, Arc::unwrap_or_clone(data));
+        self.inner.followed_by(report, done).await
     }
 }
 
@@ -112,7 +116,7 @@ impl Deref for UnlockedSession {
 
 impl DerefMut for UnlockedSession {
     fn deref_mut(&mut self) -> &mut SessionData {
-        &mut self.loaded.data
+        Arc::make_mut(&mut self.loaded.data)
     }
 }
 

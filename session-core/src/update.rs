@@ -7,9 +7,9 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    AcquireError, CommitError, CommitId, Header, Promise, SessionData, SessionId, SessionKey,
-    Sessions, Stored, TouchAfter, WithError, Write, bases::Base, held, sessions::Inner,
-    snapshot::Loaded,
+    AcquireError, CommitError, CommitId, CommitReport, Header, Promise, SessionData, SessionId,
+    SessionKey, Sessions, Stored, TouchAfter, WithError, Write, bases::Base, held, sessions::Inner,
+    snapshot::Loaded, write_through::Done,
 };
 
 // Each further try says that others write this session all the time: then waiting in line is the better way.
@@ -24,33 +24,49 @@ pub(crate) async fn update<T: Send, E: Send>(
     if held::is_held(id.key()) {
         return Err(WithError::Acquire(AcquireError::AlreadyHeld));
     }
-    if inner.store.capabilities().has(Promise::OptimisticUpdate) {
-        // Tasks of one process would only make each other try again.
-        let key = &inner.id_hash.session(id);
-        let _turn = inner.turns.take(*id.key()).await;
-        if let Some(Base::Whole(stored)) = inner.bases.get(key) {
-            inner.check_open(WithError::Acquire(AcquireError::ShutDown))?;
-            match over_known(inner, key, stored, &mut change).await? {
-                Tried::Done(value) => return Ok(value),
-                Tried::Locked => return update_locked(sessions, id, change).await,
-                Tried::Again => {}
-            }
+    if inner.store.capabilities().has(Promise::OptimisticUpdate)
+        && let Some((value, done)) = try_update(inner, id, &mut change).await?
+    {
+        if let Some(done) = done {
+            let followed = inner.followed(CommitReport::nothing(), || done).await;
+            followed.map_err(WithError::Commit)?;
         }
-        for _ in 0..TRIES {
-            let loaded = inner.load(id, TouchAfter::TenthOfIdle).await;
-            let loaded = loaded.map_err(|error| WithError::Acquire(error.into()))?;
-            let loaded = loaded.ok_or(WithError::Acquire(AcquireError::NoSession))?;
-            if loaded.rotated {
-                return Err(WithError::Acquire(AcquireError::Rotated));
-            }
-            match over_loaded(inner, key, loaded, &mut change).await? {
-                Tried::Done(value) => return Ok(value),
-                Tried::Locked => break,
-                Tried::Again => {}
-            }
-        }
+        return Ok(value);
     }
     update_locked(sessions, id, change).await
+}
+
+/// Writes without a lock; `None` if that is not the way.
+async fn try_update<T: Send, E: Send>(
+    inner: &Inner,
+    id: &SessionId,
+    change: &mut (impl FnMut(&mut SessionData) -> Result<T, E> + Send),
+) -> Result<Option<(T, Option<Done>)>, WithError<E>> {
+    // Tasks of one process would only make each other try again.
+    let key = &inner.id_hash.session(id);
+    let _turn = inner.turns.take(*id.key()).await;
+    if let Some(Base::Whole(stored)) = inner.bases.get(key) {
+        inner.check_open(WithError::Acquire(AcquireError::ShutDown))?;
+        match over_known(inner, key, stored, change).await? {
+            Tried::Done(value, done) => return Ok(Some((value, done))),
+            Tried::Locked => return Ok(None),
+            Tried::Again => {}
+        }
+    }
+    for _ in 0..TRIES {
+        let loaded = inner.load(id, TouchAfter::TenthOfIdle).await;
+        let loaded = loaded.map_err(|error| WithError::Acquire(error.into()))?;
+        let loaded = loaded.ok_or(WithError::Acquire(AcquireError::NoSession))?;
+        if loaded.rotated {
+            return Err(WithError::Acquire(AcquireError::Rotated));
+        }
+        match over_loaded(inner, key, loaded, change).await? {
+            Tried::Done(value, done) => return Ok(Some((value, done))),
+            Tried::Locked => break,
+            Tried::Again => {}
+        }
+    }
+    Ok(None)
 }
 
 async fn update_locked<T: Send, E: Send>(
@@ -66,7 +82,8 @@ async fn update_locked<T: Send, E: Send>(
 
 /// What became of a try to write without a lock.
 enum Tried<T> {
-    Done(T),
+    /// What it came to, and what is to be handed on.
+    Done(T, Option<Done>),
     /// Somebody holds or awaits the lock.
     Locked,
     /// Nothing is stored: another version stands there, if any.
@@ -82,13 +99,11 @@ async fn over_known<T: Send, E: Send>(
     change: &mut (impl FnMut(&mut SessionData) -> Result<T, E> + Send),
 ) -> Result<Tried<T>, WithError<E>> {
     let seen = Base::Seen(stored.header.commit_id);
-    let Ok(Loaded {
-        header, mut data, ..
-    }) = inner.decode(key, stored)
-    else {
+    let Ok(Loaded { header, data, .. }) = inner.decode(key, stored) else {
         inner.bases.forget(key);
         return Ok(Tried::Again);
     };
+    let mut data = Arc::unwrap_or_clone(data);
     let Ok(value) = change(&mut data) else {
         return Ok(Tried::Again);
     };
@@ -97,8 +112,9 @@ async fn over_known<T: Send, E: Send>(
     }
     match write(inner, key, header, &data).await {
         Ok(stored) => {
+            let done = inner.wrote(*key, &stored.header, data);
             inner.bases.put(key, Base::Whole(stored));
-            Ok(Tried::Done(value))
+            Ok(Tried::Done(value, done))
         }
         Err(CommitError::LockHeld) => Ok(Tried::Locked),
         Err(CommitError::Conflict) => {
@@ -123,16 +139,16 @@ async fn over_loaded<T: Send, E: Send>(
     loaded: Loaded,
     change: &mut (impl FnMut(&mut SessionData) -> Result<T, E> + Send),
 ) -> Result<Tried<T>, WithError<E>> {
-    let Loaded {
-        header, mut data, ..
-    } = loaded;
+    let Loaded { header, data, .. } = loaded;
+    let mut data = Arc::unwrap_or_clone(data);
     let base = header.commit_id;
     let value = change(&mut data).map_err(WithError::Body)?;
     if !data.is_modified() {
-        return Ok(Tried::Done(value));
+        return Ok(Tried::Done(value, None));
     }
     match write(inner, key, header, &data).await {
         Ok(stored) => {
+            let done = inner.wrote(*key, &stored.header, data);
             let bases = &inner.bases;
             let others_write = matches!(bases.get(key), Some(Base::Seen(seen)) if seen != base);
             let known = if others_write {
@@ -141,7 +157,7 @@ async fn over_loaded<T: Send, E: Send>(
                 Base::Whole(stored)
             };
             bases.put(key, known);
-            Ok(Tried::Done(value))
+            Ok(Tried::Done(value, done))
         }
         Err(CommitError::Conflict) => Ok(Tried::Again),
         Err(CommitError::LockHeld) => Ok(Tried::Locked),

@@ -334,6 +334,11 @@ impl Login {
         self
     }
 
+    /// Whose login it is.
+    pub const fn user(&self) -> &UserId {
+        &self.user
+    }
+
     /// `user` is what stores know the user by.
     pub(crate) fn into_entry(self, user: UserKey, limit: SessionLimit) -> UserEntry {
         UserEntry {

@@ -102,6 +102,7 @@ impl UserSessions {
             which,
             ended,
         });
+        self.inner.look(self.key.bucket());
         Ok(ended)
     }
 }

@@ -12,6 +12,7 @@
 -- ARGV[a+3]  the new record, under the revision that its writer expects; staged: as far as its head goes
 -- Returns  {now_ms, code, extra, code, extra...}: 1 stored, extra is the revision | 0 left alone
 -- include now
+-- include note
 local sessions = tonumber(ARGV[1])
 local width = #KEYS / sessions
 local locks = {}

@@ -7,6 +7,7 @@
 --          | -5 a key of another type | -6 not a record of this format | -8 staged record missing; extra is the
 --          revision if stored, else 1 if an earlier delivery of this attempt may have been stored
 -- include now
+-- include note
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local absolute_ms = tonumber(ARGV[1])
@@ -19,6 +20,11 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
     redis.call('RENAME', KEYS[2], KEYS[1])
   else
     redis.call('SET', KEYS[1], times .. ARGV[2], 'PX', ttl_ms)
+  end
+  local failed = note and note(KEYS[1], times .. ARGV[2], 2 * now_ms)
+  if failed then
+    redis.pcall('DEL', KEYS[1])
+    return failed
   end
   return {1, now_ms, now_ms}
 end

@@ -9,6 +9,7 @@
 -- Returns  {code, now_ms, 0}: 1 ended | -1 no record | -2 ended before | -3 not the owner
 --          | -5 a key of another type | -6 not a record of this format | -11 it has a new ID
 -- include now
+-- include note
 -- include header
 -- include users
 -- include finish
@@ -18,5 +19,7 @@ local kind = string.sub(head, 28, 28)
 if kind == 'T' then return {-2, now_ms, 0} end
 if ARGV[1] ~= '' and kind ~= 'L' or kind == 'A' and ARGV[3] == '0' then return {-11, now_ms, 0} end
 if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return {-3, now_ms, 0} end
+local failed = note and note_end(KEYS[1], head)
+if failed then return failed end
 finish(KEYS[1], KEYS[2], KEYS[3], head, ARGV[2])
 return {1, now_ms, 0}

@@ -22,6 +22,7 @@
 --          | -13 the user is disabled | -14 too many sessions; extra is the revision if stored, else 1 if an earlier
 --          delivery of this attempt may have been stored
 -- include now
+-- include note
 -- include header
 -- include digest
 -- include users
@@ -65,9 +66,10 @@ if type(head) == 'table' then
   return turn_away(head.code)
 end
 local absolute_end_ms = now_ms + tonumber(ARGV[1])
-local failed = enlist(KEYS[2], member(KEYS[1], head), absolute_end_ms)
+local failed = enlist(KEYS[2], member(KEYS[1], head), absolute_end_ms) or note and note(KEYS[1], head, 2 * revision)
 if failed then
   redis.pcall('DEL', KEYS[1])
+  redis.pcall('ZREM', KEYS[2], member(KEYS[1], head))
   return failed
 end
 admitted(login, KEYS[2], KEYS[3], handle, ending, over, absolute_end_ms)

@@ -10,6 +10,7 @@
 --          | -4 another version | -5 a key of another type | -6 not a record of this format | -11 it has a new ID;
 --          extra is the revision if frozen now
 -- include now
+-- include note
 -- include header
 -- include users
 -- include kinds
@@ -24,9 +25,12 @@ if not head then
   if redis.pcall('GET', KEYS[2]) == ARGV[1] then let_go() end
   return {refused, now_ms, 0}
 end
+-- If this login is never heard of again, the session is lost when the copy is gone.
+local failed = note and note(KEYS[1], head, 2 * struct.unpack('>I8', head))
+if failed then return failed end
 -- One write, or a live session would have these bytes as its revision.
 redis.call('SETRANGE', KEYS[1], 0, ARGV[3] .. string.sub(head, 9, 27) .. 'F')
-local failed = shorten(KEYS[1], tonumber(ARGV[4]))
+failed = shorten(KEYS[1], tonumber(ARGV[4]))
 if failed then
   redis.pcall('SETRANGE', KEYS[1], 0, string.sub(head, 1, 28))
   return failed

@@ -28,6 +28,7 @@
 --          | -11 it has a new ID | -12 superseded | -13 the user is disabled | -14 too many sessions; extra is the
 --          revision if done, else 1 if an earlier delivery of this attempt may have been stored
 -- include now
+-- include note
 -- include header
 -- include users
 local TOMBSTONE_MS = ARGV[6]
@@ -64,9 +65,10 @@ if type(head) == 'table' then
   if head.err then return head end
   return refuse(head.code, 0)
 end
-local failed = enlist(KEYS[5], member(KEYS[4], head), now_ms + absolute_ms)
+local failed = enlist(KEYS[5], member(KEYS[4], head), now_ms + absolute_ms) or note and note(KEYS[4], head, 2 * revision)
 if failed then
   redis.pcall('DEL', KEYS[4])
+  redis.pcall('ZREM', KEYS[5], member(KEYS[4], head))
   return failed
 end
 local left, fault = true, nil
@@ -79,8 +81,10 @@ end
 if not left then
   redis.pcall('DEL', KEYS[4])
   redis.pcall('ZREM', KEYS[5], member(KEYS[4], head))
+  if note then has_moved(KEYS[4], head) end
   error(fault, 0)
 end
+if note then has_moved(KEYS[1], old) end
 if ARGV[3] ~= 'T' then let_go() end
 admitted(login, KEYS[5], KEYS[6], handle, ending, over, now_ms + absolute_ms)
 return {1, now_ms, revision}

@@ -13,6 +13,7 @@
 -- Returns  {code, now_ms, ended}: 1 done | 0 done, but for a rest | -6 done, but for records that cannot be read; to a
 --          copy of this call, what the first one was answered
 -- include now
+-- include note
 -- include users
 -- include finish
 -- include once
@@ -46,6 +47,8 @@ for _, one in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
           keep(KEYS[4], 0, ended)
           return {0, now_ms, ended}
         end
+        local failed = note and note_end(record, head)
+        if failed then return failed end
         finish(record, beside(KEYS[1], 'lock:' .. hash), beside(KEYS[1], 'queue:' .. hash), head, ARGV[3])
         ended = ended + 1
       end

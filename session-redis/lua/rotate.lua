@@ -17,6 +17,7 @@
 --          | -8 staged record missing | -11 it has a new ID; extra is the revision if done, else 1 if an earlier
 --          delivery of this attempt may have been stored
 -- include now
+-- include note
 -- include header
 -- include users
 -- include kinds
@@ -54,16 +55,19 @@ else
 end
 if put.err then return put end
 
-local tag = string.sub(head, 61, 68)
+local tag, index, failed = string.sub(head, 61, 68), nil, nil
 if tag ~= NOBODY then
-  local index = user_key(KEYS[1], 'user:', tag)
-  local failed = enlist(index, member(KEYS[4], head), absolute_end_ms)
-  if failed then
-    redis.pcall('DEL', KEYS[4])
-    return failed
-  end
-  redis.pcall('ZREM', index, member(KEYS[1], head))
+  index = user_key(KEYS[1], 'user:', tag)
+  failed = enlist(index, member(KEYS[4], head), absolute_end_ms)
 end
+failed = failed or note and note(KEYS[4], new, 2 * revision)
+if failed then
+  redis.pcall('DEL', KEYS[4])
+  if index then redis.pcall('ZREM', index, member(KEYS[4], head)) end
+  return failed
+end
+if index then redis.pcall('ZREM', index, member(KEYS[1], head)) end
+if note then has_moved(KEYS[1], head) end
 -- What cannot be an alias, for want of room, names nothing: an alias never leads to an alias.
 local function point(key, alias, alias_ms)
   local pointed = alias ~= '' and type(alias_ms) == 'number' and alias_ms > 0

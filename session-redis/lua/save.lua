@@ -12,6 +12,7 @@
 --          | -8 staged record missing | -11 it has a new ID; extra is the revision if stored, else 1 if an earlier delivery of this attempt
 --          may have been stored
 -- include now
+-- include note
 
 local new = ARGV[3]
 local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)

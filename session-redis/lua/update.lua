@@ -11,6 +11,7 @@
 --          | -10 locked | -11 it has a new ID; extra is the revision if stored, else 1 if an earlier delivery of this attempt may have been
 --          stored
 -- include now
+-- include note
 
 local new = ARGV[2]
 local found = redis.pcall('GETRANGE', KEYS[1], 0, 35)

@@ -8,7 +8,13 @@ use session_lock::{
 };
 
 use crate::{
-    RedisStore, delivery::Server, keys::Prefix, scripts::Scripts, server_time::ServerTime,
+    RedisStore,
+    cached::{CachedReads, Entries},
+    delivery::Server,
+    keys::Prefix,
+    outbox,
+    scripts::Current,
+    server_time::ServerTime,
 };
 
 /// Settings of a [`RedisStore`].
@@ -19,6 +25,8 @@ pub struct RedisStoreBuilder {
     call_timeout: Duration,
     resolve_timeout: Duration,
     accepted_policy: Option<String>,
+    max_staleness: Option<Duration>,
+    cache_memory: u64,
     clock: Arc<dyn Clock>,
     script_prelude: String,
 }
@@ -45,6 +53,8 @@ impl RedisStore {
             call_timeout: Duration::from_secs(1),
             resolve_timeout: Duration::from_secs(5),
             accepted_policy: None,
+            max_staleness: None,
+            cache_memory: 32 << 20,
             clock: Arc::new(SystemClock),
             script_prelude: String::new(),
         }
@@ -105,6 +115,29 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Answers [`Sessions::snapshot`](session_core::Sessions::snapshot) from this process if it has read the session before.
+    /// Default: every read asks the server. 1 ms to 60 s, and at least a round trip to the server.
+    ///
+    /// What is shown was true at most `max_staleness` ago: also of sessions that were ended or revoked, and whatever happens
+    /// to the connection. Usually it is a fraction of a millisecond old, because the server tells of changes; and never older
+    /// than what this process has written itself. Locks, updates and [`latest`](session_core::Sessions::latest) are not
+    /// concerned. Across an asynchronous fail-over, or on a master that was cut off from its successor, the bound holds
+    /// against that server only.
+    ///
+    /// Needs a connection of its own, RESP3, and permission for `HELLO` and `CLIENT TRACKING`. Without them, the store logs
+    /// that once and asks the server.
+    pub const fn cached_reads(mut self, max_staleness: Duration) -> Self {
+        self.max_staleness = Some(max_staleness);
+        self
+    }
+
+    /// How many bytes of sessions are kept for cached reads, as they are stored: sealed if records are. At least 64 KiB;
+    /// default 32 MiB.
+    pub const fn cache_memory(mut self, bytes: u64) -> Self {
+        self.cache_memory = bytes;
+        self
+    }
+
     /// Where leases take their time from; for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -131,13 +164,7 @@ impl RedisStoreBuilder {
 
     /// What [`connect`](Self::connect) makes a store of.
     pub(crate) async fn open_url(self, url: &str) -> Result<Opened, Error> {
-        // The URL may hold a password: of a URL that cannot be read, nothing is shown.
-        let client = link::parse_url(url).map_err(|error| {
-            let fault = Fault::Unsuitable(link::URL_FORM.to_owned());
-            StoreError::new("connect to the store", "a URL that cannot be read", fault)
-                .with_source(error)
-        })?;
-        self.open_client(client).await
+        self.open_client(parsed(url)?).await
     }
 
     /// Connects to the server of a client.
@@ -152,17 +179,16 @@ impl RedisStoreBuilder {
     }
 
     async fn open_client(self, client: Client) -> Result<Opened, Error> {
-        let info = client.get_connection_info();
-        let node: Arc<str> = info.addr().to_string().into();
-        let opened = link::open(info.clone())
-            .and_then(|client| Ok((client, link::open_pushing(info)?)))
-            .map_err(|error| {
-                let fault = connection_fault(&error);
-                StoreError::new("connect to the store", node.to_string(), fault).with_source(error)
-            });
-        let (client, listener) = opened?;
-        let source = Source::Client(Box::new(client));
-        self.start(source, Arc::clone(&node), Some(listener)).await
+        let (source, node, listener) = ways_to(&client)?;
+        self.start(source, node, Some(listener)).await
+    }
+
+    /// The server at `url`, without a look at it.
+    pub(crate) fn unseen(self, url: &str) -> Result<(Server, Prefix), Error> {
+        let prefix = Prefix::new(&self.prefix)?;
+        self.check_ranges()?;
+        let (source, node, listener) = ways_to(&parsed(url)?)?;
+        Ok((self.server(source, node, Some(&listener)), prefix))
     }
 
     /// Uses the connections of a pool.
@@ -175,6 +201,11 @@ impl RedisStoreBuilder {
     #[cfg(feature = "deadpool")]
     pub async fn from_pool(self, pool: deadpool_redis::Pool) -> Result<RedisStore, Error> {
         tracing::info!("sessions on a connection pool: locks are waited for by looking");
+        if self.max_staleness.is_some() {
+            tracing::warn!(
+                "cannot cache reads over a connection pool; the server is asked each time"
+            );
+        }
         let opened = self.start(Source::Pool(pool), "the pool's server".into(), None);
         Ok(opened.await?.into())
     }
@@ -187,20 +218,36 @@ impl RedisStoreBuilder {
     ) -> Result<Opened, Error> {
         let prefix = Prefix::new(&self.prefix)?;
         self.check_ranges()?;
-        let server = Server {
-            link: Link::new(source, node, self.call_timeout),
-            scripts: Scripts::new(&self.script_prelude),
-            time: ServerTime::new(Arc::clone(&self.clock)),
-            clock: self.clock,
-            resolve_timeout: self.resolve_timeout,
-            reloading: tokio::sync::Mutex::default(),
-        };
+        let server = self.server(source, node, listener.as_ref());
         server.check(self.accepted_policy.as_deref()).await?;
+        let registered = outbox::registered(&server, &prefix).await?;
+        let cached = match (self.max_staleness, &listener) {
+            (Some(bound), Some(client)) => {
+                server.check_staleness(bound).await?;
+                let entries = Entries::new(bound, self.cache_memory, Arc::clone(&server.clock));
+                Some(CachedReads::new(client.clone(), &server, entries))
+            }
+            _ => None,
+        };
         Ok(Opened {
             server,
             prefix,
             listener,
+            cached,
+            registered,
         })
+    }
+
+    fn server(&self, source: Source, node: Arc<str>, listener: Option<&Client>) -> Server {
+        Server {
+            database: listener.map(|client| client.get_connection_info().redis_settings().db()),
+            link: Link::new(source, node, self.call_timeout),
+            scripts: Current::new(&self.script_prelude),
+            time: ServerTime::new(Arc::clone(&self.clock)),
+            clock: Arc::clone(&self.clock),
+            resolve_timeout: self.resolve_timeout,
+            reloading: tokio::sync::Mutex::default(),
+        }
     }
 
     /// What stands before every script.
@@ -225,8 +272,46 @@ impl RedisStoreBuilder {
                 "the call timeout to 5 min",
             ));
         }
+        if let Some(bound) = self.max_staleness
+            && !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&bound)
+        {
+            let allowed = "1 ms to 60 s";
+            return Err(ConfigError::new(
+                "staleness of cached reads",
+                format!("{bound:?}"),
+                allowed,
+            ));
+        }
+        if self.cache_memory < SMALLEST_CACHE {
+            let found = format!("{} bytes", self.cache_memory);
+            let allowed = "at least 64 KiB";
+            return Err(ConfigError::new("memory for cached reads", found, allowed));
+        }
         Ok(())
     }
+}
+
+fn parsed(url: &str) -> Result<Client, StoreError> {
+    // The URL may hold a password: of a URL that cannot be read, nothing is shown.
+    link::parse_url(url).map_err(|error| {
+        let fault = Fault::Unsuitable(link::URL_FORM.to_owned());
+        StoreError::new("connect to the store", "a URL that cannot be read", fault)
+            .with_source(error)
+    })
+}
+
+/// For calls, by which name, and for hearing of what happens.
+fn ways_to(client: &Client) -> Result<(Source, Arc<str>, Client), StoreError> {
+    let info = client.get_connection_info();
+    let node: Arc<str> = info.addr().to_string().into();
+    let opened = link::open(info.clone())
+        .and_then(|client| Ok((client, link::open_pushing(info)?)))
+        .map_err(|error| {
+            let fault = connection_fault(&error);
+            StoreError::new("connect to the store", node.to_string(), fault).with_source(error)
+        });
+    let (client, listener) = opened?;
+    Ok((Source::Client(Box::new(client)), node, listener))
 }
 
 /// A server that was checked, and what else a store needs.
@@ -234,11 +319,23 @@ pub(crate) struct Opened {
     pub(crate) server: Server,
     pub(crate) prefix: Prefix,
     pub(crate) listener: Option<Client>,
+    pub(crate) cached: Option<CachedReads>,
+    /// The secondaries that sessions are written through to.
+    pub(crate) registered: Vec<String>,
 }
+
+const SMALLEST_CACHE: u64 = 64 << 10;
 
 impl From<Opened> for RedisStore {
     fn from(opened: Opened) -> Self {
-        Self::new(opened.server, opened.prefix, opened.listener)
+        let Opened {
+            server,
+            prefix,
+            listener,
+            cached,
+            registered,
+        } = opened;
+        Self::new(server, prefix, listener, cached, registered)
     }
 }
 
@@ -281,6 +378,22 @@ impl Server {
         }
         if let Some(now) = read_time(time) {
             self.time.heard(now);
+        }
+        Ok(())
+    }
+
+    /// Whether the server can be heard of often enough.
+    async fn check_staleness(&self, bound: Duration) -> Result<(), Error> {
+        let mut quickest = Duration::MAX;
+        for _ in 0..3 {
+            let asked = SystemClock.now();
+            self.ping().await?;
+            quickest = quickest.min(SystemClock.now().saturating_since(asked));
+        }
+        if bound < quickest {
+            let found = format!("{bound:?}, where a round trip took {quickest:?}");
+            let allowed = "at least a round trip to the server";
+            return Err(ConfigError::new("staleness of cached reads", found, allowed).into());
         }
         Ok(())
     }

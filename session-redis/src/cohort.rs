@@ -8,20 +8,50 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    future::Future,
+    sync::Arc,
     time::Duration,
 };
 
 use session_core::{
-    CommitError, CommitId, Committed, Fault, Revision, SessionKey, StoreError, Stored, Write,
+    CommitError, CommitId, Committed, Revision, SessionKey, StoreTime, Stored, Write,
 };
-use session_lock::{Heir, Held, KeepAlive, Lease, Moment};
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, oneshot},
+use session_lock::{Clock, Heir, Held, KeepAlive, Lease, Moment};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    lines::Lines,
+    sync::{Mutex, MutexGuard, PoisonError, Runtime},
 };
 
-use crate::store::Inner;
+/// A store whose guards follow each other under one lease.
+pub(crate) trait Follows: Send + Sync + 'static {
+    fn cohorts(&self) -> &Cohorts;
+
+    fn lines(&self) -> &Lines;
+
+    fn clock(&self) -> &dyn Clock;
+
+    fn time(&self) -> StoreTime;
+
+    /// Writes a new version, and keeps the lock.
+    fn save(&self, held: &Held<SessionKey>, write: Write) -> impl Future<Output = Outcome> + Send;
+
+    /// Writes a new version, and gives the lock back.
+    fn commit_alone(
+        &self,
+        lease: Lease<SessionKey>,
+        write: Write,
+    ) -> impl Future<Output = Outcome> + Send;
+
+    fn release_alone(
+        &self,
+        lease: Lease<SessionKey>,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Nobody knows whether a version is stored.
+    fn unknown(&self) -> CommitError;
+}
 
 /// All cohorts of a process.
 #[derive(Default)]
@@ -30,7 +60,7 @@ pub(crate) struct Cohorts {
     cohorts: Mutex<HashMap<Held<SessionKey>, Cohort>>,
 }
 
-type Outcome = Result<Committed, CommitError>;
+pub(crate) type Outcome = Result<Committed, CommitError>;
 type Told = oneshot::Sender<Outcome>;
 
 /// Guards under one lease.
@@ -68,7 +98,7 @@ const LONGEST_SPAN: Duration = Duration::from_millis(10);
 const BEHIND: Duration = Duration::from_millis(1);
 
 /// What becomes of a lease that its holder does not need any more.
-pub(crate) enum Joined<T> {
+enum Joined<T> {
     /// Nobody follows: do it alone.
     Alone(T),
     /// It is seen to; the answer comes here.
@@ -88,11 +118,11 @@ impl<T> Joined<T> {
 }
 
 /// Passes the lease of a guard on that is dropped.
-struct Next(Arc<Inner>);
+struct Next<S>(Arc<S>);
 
-impl Heir<SessionKey> for Next {
+impl<S: Follows> Heir<SessionKey> for Next<S> {
     fn inherit(&self, lease: Lease<SessionKey>) {
-        let mut cohorts = self.0.cohorts.all();
+        let mut cohorts = self.0.cohorts().all();
         match cohorts.get_mut(lease.held()) {
             Some(cohort) if cohort.failed.is_none() => cohort.go_on(&self.0, lease, None),
             _ => drop(cohorts.remove(lease.held())),
@@ -101,137 +131,154 @@ impl Heir<SessionKey> for Next {
 }
 
 impl Cohorts {
+    #[cfg(test)]
+    pub(crate) fn are_over(&self) -> bool {
+        self.all().is_empty()
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<Held<SessionKey>, Cohort>> {
         self.cohorts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    /// A guard commits.
-    pub(crate) fn join(
-        self: &Arc<Self>,
-        lease: Lease<SessionKey>,
-        write: Write,
-    ) -> Joined<(Lease<SessionKey>, Write)> {
-        let (held, follows) = (*lease.held(), may_follow(self, &lease, &write));
-        let mut cohorts = self.cohorts.all();
-        let cohort = match cohorts.entry(held) {
-            Entry::Occupied(cohort) if cohort.get().failed.is_some() => {
-                return Joined::failed(cohort.remove(), lease);
-            }
-            Entry::Occupied(cohort) => cohort.into_mut(),
-            Entry::Vacant(place) => {
-                let is_awaited = follows && self.waiters.lines().is_awaited(&held.resource);
-                let (true, Ok(runtime)) = (is_awaited, Handle::try_current()) else {
-                    return Joined::Alone((lease, write));
-                };
-                let cohort = Cohort::new(write.base, self.shown(&write), self.server.clock.now());
-                let task = Task {
-                    inner: Arc::clone(self),
-                    held,
-                };
-                let changed = Arc::clone(&cohort.changed);
-                runtime.spawn(async move { task.save_behind(&changed).await });
-                place.insert(cohort)
-            }
-        };
-        let (told, answer) = oneshot::channel();
-        cohort.newest = self.shown(&write);
-        cohort.add(write, told, self.server.clock.now());
-        if follows {
-            cohort.go_on(self, lease, None);
-        } else {
-            cohort.comes_back(lease, None);
+/// A guard commits.
+pub(crate) async fn commit(
+    store: &Arc<impl Follows>,
+    lease: Lease<SessionKey>,
+    write: Write,
+) -> Outcome {
+    match join(store, lease, write) {
+        Joined::Alone((lease, write)) => store.commit_alone(lease, write).await,
+        Joined::Together(answer) => told(&**store, answer).await,
+        Joined::Failed(error) => Err(error),
+    }
+}
+
+/// A guard gives its lease back, and has changed nothing.
+pub(crate) async fn release(
+    store: &Arc<impl Follows>,
+    lease: Lease<SessionKey>,
+) -> Result<(), CommitError> {
+    match leave(store, lease) {
+        Joined::Alone(lease) => store.release_alone(lease).await,
+        Joined::Together(answer) => told(&**store, answer).await.map(drop),
+        Joined::Failed(error) => Err(error),
+    }
+}
+
+fn join<S: Follows>(
+    store: &Arc<S>,
+    lease: Lease<SessionKey>,
+    write: Write,
+) -> Joined<(Lease<SessionKey>, Write)> {
+    let (held, follows) = (*lease.held(), may_follow(&**store, &lease, &write));
+    let mut cohorts = store.cohorts().all();
+    let cohort = match cohorts.entry(held) {
+        Entry::Occupied(cohort) if cohort.get().failed.is_some() => {
+            return Joined::failed(cohort.remove(), lease);
         }
-        Joined::Together(answer)
-    }
-
-    /// A guard gives its lease back, and has changed nothing.
-    pub(crate) fn leave(self: &Arc<Self>, lease: Lease<SessionKey>) -> Joined<Lease<SessionKey>> {
-        let mut cohorts = self.cohorts.all();
-        let mut cohort = match cohorts.entry(*lease.held()) {
-            Entry::Vacant(_) => return Joined::Alone(lease),
-            Entry::Occupied(cohort) if cohort.get().failed.is_some() => {
-                return Joined::failed(cohort.remove(), lease);
-            }
-            Entry::Occupied(cohort) => cohort,
-        };
-        let (told, answer) = oneshot::channel();
-        // What it was shown is to be stored before it is told that all is well.
-        let told = cohort.get_mut().wait_for_save(told);
-        cohort.get_mut().go_on(self, lease, told);
-        Joined::Together(answer)
-    }
-
-    /// Waits until what the guard was shown is stored, and ends the cohort.
-    ///
-    /// # Errors
-    /// Why it is not stored. The lease is given back then.
-    pub(crate) async fn settled(
-        self: &Arc<Self>,
-        lease: Lease<SessionKey>,
-    ) -> Result<Lease<SessionKey>, CommitError> {
-        let held = *lease.held();
-        let answer = {
-            let mut cohorts = self.cohorts.all();
-            let Some(cohort) = cohorts.get_mut(&held) else {
-                return Ok(lease);
+        Entry::Occupied(cohort) => cohort.into_mut(),
+        Entry::Vacant(place) => {
+            let is_awaited = follows && store.lines().is_awaited(&held.resource);
+            let (true, Some(runtime)) = (is_awaited, Runtime::current()) else {
+                return Joined::Alone((lease, write));
             };
-            let (sender, answer) = oneshot::channel();
-            cohort.hurry = true;
-            cohort.changed.notify_one();
-            match cohort.wait_for_save(sender) {
-                None => Some(answer),
-                Some(_nothing_to_save) => None,
-            }
-        };
-        // Cancelled here, the lease goes to whoever is next.
-        let settled = match answer {
-            Some(answer) => self.told(answer).await.map(drop),
-            None => Ok(()),
-        };
-        let mut cohorts = self.cohorts.all();
-        let cohort = cohorts.remove(&held);
-        drop(cohorts);
-        let failed = cohort.and_then(|cohort| {
-            cohort.changed.notify_one();
-            cohort.failed
-        });
-        let lease = without_heir(lease);
-        settled.and(failed.map_or(Ok(lease), Err))
-    }
-
-    /// The outcome of a save that was seen to by the cohort.
-    pub(crate) async fn told(&self, answer: oneshot::Receiver<Outcome>) -> Outcome {
-        // Without an answer, its task has ended with its runtime.
-        answer.await.unwrap_or_else(|_| Err(self.unknown()))
-    }
-
-    fn unknown(&self) -> CommitError {
-        let node = self.server.link.node().to_owned();
-        CommitError::Unknown(StoreError::new(
-            "commit a session",
-            node,
-            Fault::Unreachable,
-        ))
-    }
-
-    /// A version as the next guard sees it.
-    fn shown(&self, write: &Write) -> Stored {
-        let read_at = self.server.time.now();
-        Stored {
-            time_to_live: write.header.time_to_live(read_at),
-            header: write.header.clone(),
-            body: write.body.clone(),
-            read_at,
+            let cohort = Cohort::new(write.base, shown(&**store, &write), store.clock().now());
+            let task = Task {
+                store: Arc::clone(store),
+                held,
+            };
+            let changed = Arc::clone(&cohort.changed);
+            runtime.spawn(async move { task.save_behind(&changed).await });
+            place.insert(cohort)
         }
+    };
+    let (told, answer) = oneshot::channel();
+    cohort.newest = shown(&**store, &write);
+    cohort.add(write, told, store.clock().now());
+    if follows {
+        cohort.go_on(store, lease, None);
+    } else {
+        cohort.comes_back(lease, None);
+    }
+    Joined::Together(answer)
+}
+
+fn leave<S: Follows>(store: &Arc<S>, lease: Lease<SessionKey>) -> Joined<Lease<SessionKey>> {
+    let mut cohorts = store.cohorts().all();
+    let mut cohort = match cohorts.entry(*lease.held()) {
+        Entry::Vacant(_) => return Joined::Alone(lease),
+        Entry::Occupied(cohort) if cohort.get().failed.is_some() => {
+            return Joined::failed(cohort.remove(), lease);
+        }
+        Entry::Occupied(cohort) => cohort,
+    };
+    let (told, answer) = oneshot::channel();
+    // What it was shown is to be stored before it is told that all is well.
+    let told = cohort.get_mut().wait_for_save(told);
+    cohort.get_mut().go_on(store, lease, told);
+    Joined::Together(answer)
+}
+
+/// Waits until what the guard was shown is stored, and ends the cohort.
+///
+/// # Errors
+/// Why it is not stored. The lease is given back then.
+pub(crate) async fn settled(
+    store: &impl Follows,
+    lease: Lease<SessionKey>,
+) -> Result<Lease<SessionKey>, CommitError> {
+    let held = *lease.held();
+    let answer = {
+        let mut cohorts = store.cohorts().all();
+        let Some(cohort) = cohorts.get_mut(&held) else {
+            return Ok(lease);
+        };
+        let (sender, answer) = oneshot::channel();
+        cohort.hurry = true;
+        cohort.changed.notify_one();
+        match cohort.wait_for_save(sender) {
+            None => Some(answer),
+            Some(_nothing_to_save) => None,
+        }
+    };
+    // Cancelled here, the lease goes to whoever is next.
+    let settled = match answer {
+        Some(answer) => told(store, answer).await.map(drop),
+        None => Ok(()),
+    };
+    let mut cohorts = store.cohorts().all();
+    let cohort = cohorts.remove(&held);
+    drop(cohorts);
+    let failed = cohort.and_then(|cohort| {
+        cohort.changed.notify_one();
+        cohort.failed
+    });
+    let lease = without_heir(lease);
+    settled.and(failed.map_or(Ok(lease), Err))
+}
+
+/// The outcome of a save that was seen to by the cohort.
+async fn told(store: &impl Follows, answer: oneshot::Receiver<Outcome>) -> Outcome {
+    // Without an answer, its task has ended with its runtime.
+    answer.await.unwrap_or_else(|_| Err(store.unknown()))
+}
+
+/// A version as the next guard sees it.
+fn shown(store: &impl Follows, write: &Write) -> Stored {
+    let read_at = store.time();
+    Stored {
+        time_to_live: write.header.time_to_live(read_at),
+        header: write.header.clone(),
+        body: write.body.clone(),
+        read_at,
     }
 }
 
 /// Whether another guard may go on from this version, under this lease.
-fn may_follow(inner: &Inner, lease: &Lease<SessionKey>, write: &Write) -> bool {
+fn may_follow(store: &impl Follows, lease: &Lease<SessionKey>, write: &Write) -> bool {
     let life = KeepAlive {
-        left: write.header.surely_left(inner.server.time.now()),
+        left: write.header.surely_left(store.time()),
         full: write.header.idle_timeout,
     };
     lease.is_valid() && lease.keeps_alive(life)
@@ -284,19 +331,29 @@ impl Cohort {
     }
 
     /// Passes the lease on, or takes it back. `told` waits for nothing but the end of its guard.
-    fn go_on(&mut self, inner: &Arc<Inner>, mut lease: Lease<SessionKey>, told: Option<Told>) {
-        let now = inner.server.clock.now();
+    fn go_on<S: Follows>(
+        &mut self,
+        store: &Arc<S>,
+        mut lease: Lease<SessionKey>,
+        told: Option<Told>,
+    ) {
+        let now = store.clock().now();
         let is_young = self.passed < LONGEST && now.saturating_since(self.since) < LONGEST_SPAN;
         if !is_young || !lease.is_valid() {
             return self.comes_back(lease, told);
         }
         let key = lease.held().resource;
-        lease.set_heir(Some(Arc::new(Next(Arc::clone(inner)))));
-        match inner.waiters.lines().pass_on(&key, lease, &self.newest) {
+        lease.set_heir(Some(Arc::new(Next(Arc::clone(store)))));
+        match store.lines().pass_on(&key, lease, &self.newest) {
             Ok(()) => {
                 self.passed += 1;
                 let revision = self.saved.1.unwrap_or_default();
-                tell(told.into_iter().collect(), &Ok(Committed { revision }));
+                let commit_id = self.saved.0;
+                let committed = Committed {
+                    revision,
+                    commit_id,
+                };
+                tell(told.into_iter().collect(), &Ok(committed));
             }
             Err(lease) => self.comes_back(lease, told),
         }
@@ -314,7 +371,8 @@ impl Cohort {
         }
         if let Some((lease, told)) = self.back.take() {
             let unsaved = self.unsaved.take();
-            return Job::End(lease, unsaved.map(|unsaved| self.based(unsaved)), told);
+            let unsaved = unsaved.map(|unsaved| self.based(unsaved));
+            return Job::End(lease, unsaved, (told, self.saved.0));
         }
         let hurry = self.hurry;
         let is_due = |unsaved: &mut Unsaved| hurry || now >= unsaved.since + BEHIND;
@@ -342,34 +400,40 @@ impl Cohort {
 enum Job {
     Wait(Option<Moment>),
     Save(Write),
-    End(Lease<SessionKey>, Option<(Write, Vec<Told>)>, Vec<Told>),
+    /// With whoever waits for nothing but the end, and the version that stands.
+    End(
+        Lease<SessionKey>,
+        Option<(Write, Vec<Told>)>,
+        (Vec<Told>, CommitId),
+    ),
     Done,
 }
 
 /// The task of one cohort: saves behind its guards.
-struct Task {
-    inner: Arc<Inner>,
+struct Task<S: Follows> {
+    store: Arc<S>,
     held: Held<SessionKey>,
 }
 
-impl Task {
+impl<S: Follows> Task<S> {
     async fn save_behind(&self, changed: &Notify) {
-        let clock = &self.inner.server.clock;
+        let clock = self.store.clock();
         loop {
             let job = {
-                let mut cohorts = self.inner.cohorts.all();
+                let mut cohorts = self.store.cohorts().all();
                 let cohort = cohorts.get_mut(&self.held);
                 cohort.map_or(Job::Done, |cohort| cohort.job(clock.now()))
             };
             match job {
                 Job::Wait(None) => changed.notified().await,
                 Job::Wait(Some(until)) => tokio::select! {
+                    biased;
                     () = changed.notified() => {}
                     () = clock.sleep_until(until) => {}
                 },
                 Job::Save(write) => {
                     let commit_id = write.header.commit_id;
-                    let saved = self.inner.save(&self.held, write).await;
+                    let saved = self.store.save(&self.held, write).await;
                     self.saved(commit_id, &saved);
                 }
                 Job::End(lease, unsaved, told) => return self.end(lease, unsaved, told).await,
@@ -379,7 +443,7 @@ impl Task {
     }
 
     fn saved(&self, commit_id: CommitId, outcome: &Outcome) {
-        let mut cohorts = self.inner.cohorts.all();
+        let mut cohorts = self.store.cohorts().all();
         let Some(cohort) = cohorts.get_mut(&self.held) else {
             return;
         };
@@ -411,33 +475,36 @@ impl Task {
         &self,
         lease: Lease<SessionKey>,
         unsaved: Option<(Write, Vec<Told>)>,
-        mut told: Vec<Told>,
+        (mut told, commit_id): (Vec<Told>, CommitId),
     ) {
         let outcome = match unsaved {
             Some((write, waiting)) => {
                 told.extend(waiting);
-                self.inner.commit_alone(lease, write).await
+                self.store.commit_alone(lease, write).await
             }
             None => {
                 let revision = Revision::default();
-                let released = self.inner.release_alone(lease).await;
-                released.map(|()| Committed { revision })
+                let released = self.store.release_alone(lease).await;
+                released.map(|()| Committed {
+                    revision,
+                    commit_id,
+                })
             }
         };
-        self.inner.cohorts.all().remove(&self.held);
+        self.store.cohorts().all().remove(&self.held);
         tell(told, &outcome);
     }
 }
 
-impl Drop for Task {
+impl<S: Follows> Drop for Task<S> {
     /// If it ends with its runtime, nobody goes on from what is not stored.
     fn drop(&mut self) {
-        let mut cohorts = self.inner.cohorts.all();
+        let mut cohorts = self.store.cohorts().all();
         let Entry::Occupied(mut cohort) = cohorts.entry(self.held) else {
             return;
         };
         let left = cohort.get_mut();
-        left.failed.get_or_insert_with(|| self.inner.unknown());
+        left.failed.get_or_insert_with(|| self.store.unknown());
         left.saving.clear();
         left.unsaved = None;
         if left.back.is_some() {

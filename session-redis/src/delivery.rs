@@ -10,7 +10,8 @@ use session_lock::{
 };
 
 use crate::{
-    scripts::{Answer, Scripts},
+    keys::Prefix,
+    scripts::{Answer, Current},
     server_time::ServerTime,
 };
 
@@ -18,7 +19,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) link: Link,
-    pub(crate) scripts: Scripts,
+    /// The number of the database, if it is known.
+    pub(crate) database: Option<i64>,
+    pub(crate) scripts: Current,
     pub(crate) time: ServerTime,
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a write whose fate is unknown is asked for.
@@ -42,6 +45,12 @@ pub(crate) struct Undelivered {
 }
 
 impl Server {
+    /// Where what stands under this prefix is; of a pool nobody knows.
+    pub(crate) fn place(&self, prefix: &Prefix) -> Option<String> {
+        let database = self.database?;
+        Some(format!("{}/{database} {}", self.link.node(), prefix.text()))
+    }
+
     /// `action` failed here.
     pub(crate) fn failed(&self, action: &'static str, error: CallError) -> StoreError {
         let failed = StoreError::new(action, self.link.node().to_owned(), error.fault);
@@ -73,6 +82,30 @@ impl Server {
         match &answers.map_err(|error| self.failed("ping", error))?[..] {
             [Value::ServerError(error)] => Err(self.fault("ping", error)),
             _ => Ok(()),
+        }
+    }
+
+    /// Some keys of records, and where to go on; 0: that was all.
+    pub(crate) async fn scan(
+        &self,
+        prefix: &Prefix,
+        action: &'static str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), StoreError> {
+        let call = || {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(prefix.records());
+            scan.arg("COUNT").arg(1000);
+            let mut call = Call::with_capacity(1);
+            call.add(scan);
+            call
+        };
+        let answers = self.call(&call).await;
+        let answers = answers.map_err(|error| self.failed(action, error))?;
+        match answers.into_iter().next() {
+            Some(Value::ServerError(error)) => Err(self.fault(action, &error)),
+            Some(value) => redis::from_redis_value(value).map_err(|_other| self.protocol(action)),
+            None => Err(self.protocol(action)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The only place that spells Redis keys.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use session_core::{Attempt, ConfigError, SessionKey, UserKey};
+use session_core::{Attempt, ConfigError, CountedName, SessionHandle, SessionKey, UserKey};
 
 /// What all keys of a store begin with.
 #[derive(Clone, Debug)]
@@ -157,6 +157,50 @@ impl Prefix {
         format!("{}:{{{bucket:04x}}}:floor", self.0)
     }
 
+    /// Where it stands that a carried session was ended.
+    pub(crate) fn ended(&self, session: &SessionHandle) -> String {
+        format!("{}:{{{:04x}}}:ended:{session}", self.0, bucket_of(session))
+    }
+
+    /// What waits for a secondary in a bucket; by the name of the list that scripts have.
+    pub(crate) fn outbox(&self, bucket: u16, list: &str) -> String {
+        format!("{}:{{{bucket:04x}}}:{list}", self.0)
+    }
+
+    /// Who delivers what the buckets from this one on hold.
+    pub(crate) fn deliverer(&self, bucket: u16) -> String {
+        format!("{}:{{{bucket:04x}}}:deliverer", self.0)
+    }
+
+    /// Where the list of secondaries stands.
+    pub(crate) fn secondaries(&self) -> String {
+        format!("{}:secondaries", self.0)
+    }
+
+    /// A session in an outbox.
+    pub(crate) fn noted(&self, key: &SessionKey, session: &SessionHandle) -> Vec<u8> {
+        let mut noted = session.as_bytes().to_vec();
+        noted.extend_from_slice(URL_SAFE_NO_PAD.encode(key.digest()).as_bytes());
+        noted
+    }
+
+    /// The row of a session, on a server that is a secondary.
+    pub(crate) fn row(&self, session: &SessionHandle) -> String {
+        format!("{}:{{{:04x}}}:row:{session}", self.0, bucket_of(session))
+    }
+
+    /// Whether another prefix is the same.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Where the uses of a limit are counted. Its keys spread over all buckets.
+    pub(crate) fn limit(&self, name: &CountedName) -> String {
+        let bucket = name.bucket().number();
+        let hash = URL_SAFE_NO_PAD.encode(name.digest());
+        format!("{}:{{{bucket:04x}}}:limit:{hash}", self.0)
+    }
+
     /// What the keys of all records match.
     pub(crate) fn records(&self) -> String {
         let mut pattern = String::new();
@@ -201,6 +245,20 @@ impl SanicPrefix {
     pub(crate) fn new(prefix: &str) -> Result<Self, ConfigError> {
         Ok(Self(checked(prefix)?))
     }
+}
+
+/// Where what is known of a session by its handle stands: spread over all buckets.
+fn bucket_of(session: &SessionHandle) -> u16 {
+    let [.., high, low] = *session.as_bytes();
+    u16::from_be_bytes([high, low]) & 0x0fff
+}
+
+/// The session that an entry of an outbox in that bucket is for.
+pub(crate) fn noted_session(bucket: u16, noted: &[u8]) -> Option<(SessionKey, SessionHandle)> {
+    let (handle, hash) = noted.split_first_chunk()?;
+    let digest = URL_SAFE_NO_PAD.decode(hash).ok()?.try_into().ok()?;
+    let key = SessionKey::from_parts(digest, bucket)?;
+    Some((key, SessionHandle::from_bytes(*handle)))
 }
 
 /// An attempt in 24 hex digits.

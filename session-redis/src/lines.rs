@@ -3,13 +3,15 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use session_core::{Granted, SessionKey, StoreTime, Stored};
 use session_lock::{Lease, Moment, OwnerValue};
 use tokio::sync::Notify;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// All lines of a process.
 #[derive(Default)]
@@ -321,6 +323,11 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// One thing after the other.
+    fn in_order(steps: impl Fn() + Send + Sync + 'static) {
+        shuttle::check_random(steps, 1);
+    }
+
     fn process() -> Queued {
         Queued::new("a channel", SECOND)
     }
@@ -339,47 +346,53 @@ mod tests {
 
     #[test]
     fn a_message_that_comes_before_the_answer_to_a_look_is_not_missed() {
-        let (lines, id) = (Arc::<Lines>::default(), SessionId::random());
-        let place = lines.join(id.key(), 1).ok().unwrap();
-        let owner = looks(&place);
-        assert!(owner.is_some());
-        lines.wake(id.key());
-        has_to_wait(&place);
-        assert_eq!(looks(&place), owner, "it looks again, in its old place");
-        has_to_wait(&place);
-        assert_eq!(looks(&place), None);
-        lines.wake(id.key());
-        assert_eq!(looks(&place), owner);
+        in_order(|| {
+            let (lines, id) = (Arc::<Lines>::default(), SessionId::random());
+            let place = lines.join(id.key(), 1).ok().unwrap();
+            let owner = looks(&place);
+            assert!(owner.is_some());
+            lines.wake(id.key());
+            has_to_wait(&place);
+            assert_eq!(looks(&place), owner, "it looks again, in its old place");
+            has_to_wait(&place);
+            assert_eq!(looks(&place), None);
+            lines.wake(id.key());
+            assert_eq!(looks(&place), owner);
+        });
     }
 
     #[test]
     fn whoever_is_next_takes_over_the_place_in_the_queue_and_the_last_one_leaves_it() {
-        let (lines, id) = (Arc::<Lines>::default(), SessionId::random());
-        let first = lines.join(id.key(), 2).ok().unwrap();
-        let second = lines.join(id.key(), 2).ok().unwrap();
-        let full = lines.join(id.key(), 2).err().unwrap();
-        assert_eq!(full.waiting, 2);
-        let owner = looks(&first);
-        assert_eq!(looks(&second), None);
-        has_to_wait(&first);
-        drop(first);
-        assert!(lines.take_left().is_empty());
-        lines.wake(id.key());
-        assert_eq!(looks(&second), owner);
-        drop(second);
-        let left = lines.take_left();
-        assert_eq!(left.len(), 1);
-        assert_eq!(Some(left[0].1.owner), owner);
+        in_order(|| {
+            let (lines, id) = (Arc::<Lines>::default(), SessionId::random());
+            let first = lines.join(id.key(), 2).ok().unwrap();
+            let second = lines.join(id.key(), 2).ok().unwrap();
+            let full = lines.join(id.key(), 2).err().unwrap();
+            assert_eq!(full.waiting, 2);
+            let owner = looks(&first);
+            assert_eq!(looks(&second), None);
+            has_to_wait(&first);
+            drop(first);
+            assert!(lines.take_left().is_empty());
+            lines.wake(id.key());
+            assert_eq!(looks(&second), owner);
+            drop(second);
+            let left = lines.take_left();
+            assert_eq!(left.len(), 1);
+            assert_eq!(Some(left[0].1.owner), owner);
+        });
     }
 
     #[test]
     fn an_owner_value_serves_one_turn() {
-        let (lines, id) = (Arc::<Lines>::default(), SessionId::random());
-        let first = lines.join(id.key(), 2).ok().unwrap();
-        let second = lines.join(id.key(), 2).ok().unwrap();
-        let owner = looks(&first);
-        first.is_served();
-        drop(first);
-        assert!(looks(&second).is_some_and(|other| Some(other) != owner));
+        in_order(|| {
+            let (lines, id) = (Arc::<Lines>::default(), SessionId::random());
+            let first = lines.join(id.key(), 2).ok().unwrap();
+            let second = lines.join(id.key(), 2).ok().unwrap();
+            let owner = looks(&first);
+            first.is_served();
+            drop(first);
+            assert!(looks(&second).is_some_and(|other| Some(other) != owner));
+        });
     }
 }

@@ -1,10 +1,46 @@
 //! The only place that loads scripts, and what their answers mean.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use redis::{Pipeline, Value};
 use session_core::StoreTime;
 use session_lock::link::{NOW, Routine, Script};
+
+/// The scripts of a store: those that note their writes for secondaries, once there are any.
+#[derive(Debug)]
+pub(crate) struct Current {
+    prelude: String,
+    first: Scripts,
+    noting: OnceLock<Scripts>,
+}
+
+impl Current {
+    /// `prelude` stands before each script: empty but in tests, which make single calls of a script fail with it.
+    pub(crate) fn new(prelude: &str) -> Self {
+        Self {
+            first: Scripts::new(prelude, &[]),
+            prelude: prelude.to_owned(),
+            noting: OnceLock::new(),
+        }
+    }
+
+    /// From now on, writes are noted in these outboxes.
+    pub(crate) fn note_in(&self, outboxes: &[String]) {
+        self.noting
+            .get_or_init(|| Scripts::new(&self.prelude, outboxes));
+    }
+}
+
+impl Deref for Current {
+    type Target = Scripts;
+
+    fn deref(&self) -> &Scripts {
+        self.noting.get().unwrap_or(&self.first)
+    }
+}
 
 /// All scripts of the store.
 #[derive(Debug)]
@@ -28,26 +64,30 @@ pub(crate) struct Scripts {
     pub(crate) standing: Arc<Routine>,
     pub(crate) floor: Arc<Routine>,
     pub(crate) list: Arc<Routine>,
+    pub(crate) limit: Arc<Routine>,
+    pub(crate) claim: Arc<Routine>,
+    pub(crate) pending: Arc<Routine>,
+    pub(crate) delivered: Arc<Routine>,
+    pub(crate) set_aside: Arc<Routine>,
+    pub(crate) retry: Arc<Routine>,
+    pub(crate) note_one: Arc<Routine>,
+    pub(crate) backlog: Arc<Routine>,
 }
 
 macro_rules! script {
-    ($prelude:expr, $name:literal) => {
-        Script::new(
-            include_str!(concat!("../lua/", $name, ".lua")),
-            $prelude,
-            &LIBRARIES,
-        )
+    ($made:expr, $name:literal) => {
+        $made(include_str!(concat!("../lua/", $name, ".lua")))
     };
 }
 
 macro_rules! routine {
-    ($prelude:expr, $one:literal) => {
-        Arc::new(Routine::new(script!($prelude, $one), None))
+    ($made:expr, $one:literal) => {
+        Arc::new(Routine::new(script!($made, $one), None))
     };
-    ($prelude:expr, $one:literal, $many:literal) => {
+    ($made:expr, $one:literal, $many:literal) => {
         Arc::new(Routine::new(
-            script!($prelude, $one),
-            Some(script!($prelude, $many)),
+            script!($made, $one),
+            Some(script!($made, $many)),
         ))
     };
 }
@@ -77,29 +117,53 @@ const LIBRARIES: [(&str, &str); 20] = [
     ("reschedule", include_str!("../lua/lib/reschedule.lua")),
 ];
 
+/// The library that notes writes in these outboxes; without any, it says that there is none.
+fn note(outboxes: &[String]) -> String {
+    if outboxes.is_empty() {
+        return "local note, note_end, has_moved".to_owned();
+    }
+    // Their names have no quotes in them.
+    let names: Vec<String> = outboxes.iter().map(|name| format!("'{name}'")).collect();
+    let text = include_str!("../lua/lib/note.lua");
+    format!("local OUTBOXES = {{{}}}\n{text}", names.join(", "))
+}
+
 impl Scripts {
-    /// `prelude` stands before each script: empty but in tests, which make single calls of a script fail with it.
-    pub(crate) fn new(prelude: &str) -> Self {
+    fn new(prelude: &str, outboxes: &[String]) -> Self {
+        let note = note(outboxes);
+        let libraries: Vec<(&str, &str)> = LIBRARIES
+            .into_iter()
+            .chain([("note", note.as_str())])
+            .collect();
+        let made = |text| Script::new(text, prelude, &libraries);
         Self {
-            commit: routine!(prelude, "commit", "commits"),
-            save: routine!(prelude, "save"),
-            update: routine!(prelude, "update", "updates"),
-            create: routine!(prelude, "create"),
-            destroy: routine!(prelude, "destroy"),
-            release: routine!(prelude, "release"),
-            renew: routine!(prelude, "renew"),
-            touch: routine!(prelude, "touch"),
-            wait: routine!(prelude, "wait"),
-            leave: routine!(prelude, "leave"),
-            rotate: routine!(prelude, "rotate"),
-            login: routine!(prelude, "login"),
-            enter: routine!(prelude, "enter"),
-            freeze: routine!(prelude, "freeze"),
-            thaw: routine!(prelude, "thaw"),
-            revoke: routine!(prelude, "revoke"),
-            standing: routine!(prelude, "standing"),
-            floor: routine!(prelude, "floor"),
-            list: routine!(prelude, "list"),
+            commit: routine!(made, "commit", "commits"),
+            save: routine!(made, "save"),
+            update: routine!(made, "update", "updates"),
+            create: routine!(made, "create"),
+            destroy: routine!(made, "destroy"),
+            release: routine!(made, "release"),
+            renew: routine!(made, "renew"),
+            touch: routine!(made, "touch"),
+            wait: routine!(made, "wait"),
+            leave: routine!(made, "leave"),
+            rotate: routine!(made, "rotate"),
+            login: routine!(made, "login"),
+            enter: routine!(made, "enter"),
+            freeze: routine!(made, "freeze"),
+            thaw: routine!(made, "thaw"),
+            revoke: routine!(made, "revoke"),
+            standing: routine!(made, "standing"),
+            floor: routine!(made, "floor"),
+            list: routine!(made, "list"),
+            claim: routine!(made, "claim"),
+            pending: routine!(made, "pending"),
+            delivered: routine!(made, "delivered"),
+            set_aside: routine!(made, "set_aside"),
+            retry: routine!(made, "retry"),
+            note_one: routine!(made, "note_one"),
+            backlog: routine!(made, "backlog"),
+            limit: routine!(made, "limit"),
         }
     }
 
@@ -126,6 +190,14 @@ impl Scripts {
             &self.standing,
             &self.floor,
             &self.list,
+            &self.limit,
+            &self.claim,
+            &self.pending,
+            &self.delivered,
+            &self.set_aside,
+            &self.retry,
+            &self.note_one,
+            &self.backlog,
         ] {
             routine.load(&mut pipeline);
         }

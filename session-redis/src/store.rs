@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -12,27 +12,30 @@ use bytes::Bytes;
 use redis::{Client, Cmd, Value};
 use session_core::{
     AcquireError, Attempt, BadRecord, Capabilities, CommitError, Committed, Creation, DestroyError,
-    ExpiryNotice, Fault, Granted, Header, Listed, LockRequest, PrimaryStore, Promise, ReadError,
-    RecordError, RecordKind, Revision, Revocation, Rotation, SessionKey, Standing, StoreError,
-    StoreTime, Stored, TouchAfter, UserKey, Write, identity,
+    Error, ExpiryNotice, Fault, Granted, Header, Listed, LockRequest, Outbox, PrimaryStore,
+    Promise, ReadError, Recent, RecordError, RecordKind, Revision, Revocation, Rotation,
+    SessionKey, Standing, StoreError, StoreTime, Stored, TouchAfter, UserKey, Write, identity,
 };
 use session_lock::{
     Clock, Held, KeepAlive, Keeper, Lease, OwnerValue, Pending,
-    link::{Call, Entry, Routine, is_wrong_type},
+    link::{Call, CallError, Entry, Routine, is_wrong_type},
 };
 
 use crate::{
-    cohort::{Cohorts, Joined},
+    cached::{self, CacheStatistics, CachedReads},
+    cohort::{self, Cohorts, Follows},
+    contended::{self, Contended},
     delivery::{Delivered, Server, Undelivered},
     expiry,
     keys::{Keys, Prefix},
     leases::Leases,
+    lines::Lines,
+    outbox::{self, RedisOutbox},
     scripts::Code,
     server_time::millis,
     under_lease,
     users::First,
     waiters::Waiters,
-    waiting::{self, Contended},
     write::{self, Encoded, Flight},
 };
 
@@ -40,9 +43,12 @@ use crate::{
 ///
 /// A lock and its session stand in the same slot, and the server checks the lock in the very step of each write.
 /// Uncontended, a locked change takes two flights, a read takes one.
+///
+/// It is also a [`RevocationList`](session_core::RevocationList), for sessions that travel in a cookie, and a
+/// [`UseCounter`](session_core::UseCounter), for limits.
 #[derive(Clone)]
 pub struct RedisStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -51,13 +57,24 @@ pub(crate) struct Inner {
     keeper: Keeper<SessionKey>,
     pub(crate) waiters: Waiters,
     pub(crate) cohorts: Cohorts,
+    pub(crate) cached: Option<Arc<CachedReads>>,
+    /// What waits for secondaries, once there are any.
+    pub(crate) outbox: OnceLock<Arc<RedisOutbox>>,
+    /// The secondaries that stood in the server's list at first.
+    registered: Vec<String>,
     process: u64,
     attempts: AtomicU32,
 }
 
 impl RedisStore {
     /// A store on a server that was checked.
-    pub(crate) fn new(server: Server, prefix: Prefix, client: Option<Client>) -> Self {
+    pub(crate) fn new(
+        server: Server,
+        prefix: Prefix,
+        client: Option<Client>,
+        cached: Option<CachedReads>,
+        registered: Vec<String>,
+    ) -> Self {
         let process = getrandom::u64().expect("the operating system gives random bytes");
         let server = Arc::new(server);
         let leases = Leases {
@@ -78,6 +95,9 @@ impl RedisStore {
                 keeper,
                 waiters,
                 cohorts: Cohorts::default(),
+                cached: cached.map(Arc::new),
+                outbox: OnceLock::new(),
+                registered,
                 process,
                 attempts: AtomicU32::new(0),
             }),
@@ -86,6 +106,30 @@ impl RedisStore {
 }
 
 impl RedisStore {
+    /// What the cache of reads has done; `None` if reads are not cached.
+    pub fn cache_statistics(&self) -> Option<CacheStatistics> {
+        self.inner.cached.as_deref().map(CachedReads::statistics)
+    }
+
+    /// Makes these the secondaries that sessions are written through to; none: they are not written through any more.
+    ///
+    /// A process learns of it when it connects: until then it notes its writes for the secondaries that it knows. So stop
+    /// all processes, or start all of them anew and then call [`note_all`](session_core::WriteThrough::note_all) for each
+    /// secondary that is new. What waits for a secondary that is left out stays on the server under
+    /// `prefix:{bucket}:outbox:name`, until somebody deletes it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a name is none; [`Error::Store`].
+    ///
+    /// # Cancel safety
+    /// Cancelled, it may or may not be done.
+    pub async fn dangerous_replace_secondaries(&self, names: &[&str]) -> Result<(), Error> {
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        let (server, prefix) = (&self.inner.server, &self.inner.prefix);
+        Ok(outbox::replace(server, prefix, &names).await?)
+    }
+
     /// The Redis key of a session's record: for tests that damage it.
     #[doc(hidden)]
     pub fn record_key(&self, key: &SessionKey) -> String {
@@ -216,15 +260,74 @@ impl Inner {
         }))
     }
 
-    /// Sends a touch without waiting for the answer.
-    fn touch_behind(self: &Arc<Self>, keys: Keys) {
-        let inner = Arc::clone(self);
-        tokio::spawn(async move {
+    /// Counts as a use of a session.
+    pub(crate) fn touch(
+        self: &Arc<Self>,
+        key: &SessionKey,
+    ) -> impl Future<Output = Result<(), CallError>> + Send + use<> {
+        let (inner, keys) = (Arc::clone(self), self.prefix.keys(key));
+        async move {
             let keys = [keys.record().as_bytes()];
             let touch = Entry::new(&inner.server.scripts.touch, &keys, &[]);
+            inner.server.run(&|| touch.clone().into()).await.map(drop)
+        }
+    }
+
+    /// Reads a session from the server.
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Stored>, ReadError> {
+        let keys = self.prefix.keys(key);
+        let answers = self.server.ask(&|| read(&keys)).await;
+        let answers = answers.map_err(|error| self.server.failed("read a session", error))?;
+        self.answered(key, &keys, answers, touch_after).await
+    }
+
+    /// What a call by [`read`] was answered.
+    pub(crate) async fn answered(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        keys: &Keys,
+        answers: Vec<Value>,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Stored>, ReadError> {
+        let Ok([left, record]) = <[Value; 2]>::try_from(answers) else {
+            return Err(self.server.protocol("read a session").into());
+        };
+        let left = match left {
+            Value::Int(TTL_NO_KEY) => return Ok(None),
+            // It stands for ever if somebody else has taken its TTL away.
+            Value::Int(left) => u64::try_from(left).ok().map(Duration::from_millis),
+            Value::ServerError(error) => {
+                return Err(self.server.fault("read a session", &error).into());
+            }
+            _ => return Err(self.server.protocol("read a session").into()),
+        };
+        let record = self.surely("read a session", keys, Some(record)).await?;
+        let stored = self.stored(key, record, left)?;
+        if stored
+            .as_ref()
+            .is_some_and(|stored| is_to_be_touched(stored, touch_after))
+        {
             // Unanswered, the next use touches again.
-            inner.server.run(&|| touch.clone().into()).await.ok();
-        });
+            tokio::spawn(self.touch(key));
+        }
+        Ok(stored)
+    }
+
+    /// What is known of a session is forgotten when this is dropped.
+    fn writing(&self, key: &SessionKey) -> Writing<'_> {
+        Writing(self.cached.as_deref(), *key)
+    }
+
+    /// After writes to sessions that are not known by name.
+    async fn caught_up(&self) {
+        if let Some(cached) = &self.cached {
+            // Boxed, because most stores do not cache.
+            Box::pin(cached.catch_up()).await;
+        }
     }
 
     /// Writes a new version of a session that stands.
@@ -246,26 +349,6 @@ impl Inner {
         self.server.deliver(action, || flight.call()).await
     }
 
-    /// Writes a new version, and gives the lock back.
-    pub(crate) async fn commit_alone(
-        &self,
-        lease: Lease<SessionKey>,
-        write: Write,
-    ) -> Result<Committed, CommitError> {
-        let (script, held) = (&self.server.scripts.commit, *lease.held());
-        let committed = self.save_by(script, &held, write).await;
-        under_lease::written(lease, committed)
-    }
-
-    /// Writes a new version, and keeps the lock.
-    pub(crate) async fn save(
-        &self,
-        held: &Held<SessionKey>,
-        write: Write,
-    ) -> Result<Committed, CommitError> {
-        self.save_by(&self.server.scripts.save, held, write).await
-    }
-
     async fn save_by(
         &self,
         script: &Arc<Routine>,
@@ -273,15 +356,10 @@ impl Inner {
         write: Write,
     ) -> Result<Committed, CommitError> {
         let (key, owner, action) = (&held.resource, Some(&held.owner), "commit a session");
+        let commit_id = write.header.commit_id;
         let delivered = self.write(action, script, key, owner, write).await;
         write::outcome(key, delivered, || self.server.protocol(action))
-    }
-
-    pub(crate) async fn release_alone(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
-        let keys = self.prefix.keys(&lease.held().resource);
-        let args: [&[u8]; 1] = [lease.held().owner.as_bytes()];
-        let release = Entry::new(&self.server.scripts.release, &keys.all(), &args);
-        under_lease::release(&self.server, lease, release).await
+            .map(write::as_version(commit_id))
     }
 
     /// Ends a session; only under the lock, if an owner is given.
@@ -304,6 +382,51 @@ impl Inner {
             .server
             .deliver("end a session", || destroy.clone().into());
         deliver.await
+    }
+}
+
+impl Follows for Inner {
+    fn cohorts(&self) -> &Cohorts {
+        &self.cohorts
+    }
+
+    fn lines(&self) -> &Lines {
+        self.waiters.lines()
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.server.clock
+    }
+
+    fn time(&self) -> StoreTime {
+        self.server.time.now()
+    }
+
+    async fn save(&self, held: &Held<SessionKey>, write: Write) -> Result<Committed, CommitError> {
+        self.save_by(&self.server.scripts.save, held, write).await
+    }
+
+    async fn commit_alone(
+        &self,
+        lease: Lease<SessionKey>,
+        write: Write,
+    ) -> Result<Committed, CommitError> {
+        let (script, held) = (&self.server.scripts.commit, *lease.held());
+        let committed = self.save_by(script, &held, write).await;
+        under_lease::written(lease, committed)
+    }
+
+    async fn release_alone(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
+        let keys = self.prefix.keys(&lease.held().resource);
+        let args: [&[u8]; 1] = [lease.held().owner.as_bytes()];
+        let release = Entry::new(&self.server.scripts.release, &keys.all(), &args);
+        under_lease::release(&self.server, lease, release).await
+    }
+
+    fn unknown(&self) -> CommitError {
+        let node = self.server.link.node().to_owned();
+        let error = StoreError::new("commit a session", node, Fault::Unreachable);
+        CommitError::Unknown(error)
     }
 }
 
@@ -376,8 +499,25 @@ fn granted(taken: Pending<'_, SessionKey>, stored: Stored) -> Result<Granted, Ac
     Ok(Granted { lease, stored })
 }
 
+/// Whether reading a session is to count as a use of it.
+pub(crate) fn is_to_be_touched(stored: &Stored, touch_after: TouchAfter) -> bool {
+    let full = stored.header.time_to_live(stored.read_at);
+    stored.header.kind == RecordKind::Live && touch_after.is_due(stored.time_to_live, full)
+}
+
+/// A session is being written.
+struct Writing<'a>(Option<&'a CachedReads>, SessionKey);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if let Some(cached) = self.0 {
+            cached.forget(&self.1);
+        }
+    }
+}
+
 /// Asks for a record, and how long it stands yet.
-fn read(keys: &Keys) -> Call {
+pub(crate) fn read(keys: &Keys) -> Call {
     let mut left = Cmd::with_capacity(2, 4 + keys.record().len());
     left.arg("PTTL").arg(keys.record());
     let mut call = Call::with_capacity(1);
@@ -412,6 +552,36 @@ impl PrimaryStore for RedisStore {
             .with(Promise::Users)
     }
 
+    fn place(&self) -> Option<String> {
+        self.inner.server.place(&self.inner.prefix)
+    }
+
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        outbox::register(&inner.server, &inner.prefix, secondaries).await?;
+        let names: Vec<String> = secondaries
+            .iter()
+            .map(|name| outbox::waiting(name))
+            .collect();
+        inner.server.scripts.note_in(&names);
+        inner
+            .outbox
+            .get_or_init(|| Arc::new(RedisOutbox::new(inner, secondaries)));
+        Ok(())
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        let outbox = self.inner.outbox.get()?;
+        Some(Arc::clone(outbox) as _)
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        match self.inner.outbox.get() {
+            Some(outbox) => outbox.names().to_vec(),
+            None => self.inner.registered.clone(),
+        }
+    }
+
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.inner.server.clock)
     }
@@ -435,7 +605,7 @@ impl PrimaryStore for RedisStore {
 
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
         let keys = self.inner.prefix.keys(key);
-        waiting::lock(self, key, &keys, request).await
+        contended::lock(self, key, &keys, request).await
     }
 
     async fn commit(
@@ -443,15 +613,13 @@ impl PrimaryStore for RedisStore {
         lease: Lease<SessionKey>,
         write: Write,
     ) -> Result<Committed, CommitError> {
-        match self.inner.join(lease, write) {
-            Joined::Alone((lease, write)) => self.inner.commit_alone(lease, write).await,
-            Joined::Together(answer) => self.inner.told(answer).await,
-            Joined::Failed(error) => Err(error),
-        }
+        let _writing = self.inner.writing(&lease.held().resource);
+        cohort::commit(&self.inner, lease, write).await
     }
 
     async fn end(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
-        let lease = self.inner.settled(lease).await?;
+        let _writing = self.inner.writing(&lease.held().resource);
+        let lease = cohort::settled(&*self.inner, lease).await?;
         let (inner, held) = (&*self.inner, *lease.held());
         let delivered = inner
             .destroy(&held.resource, Some(&held.owner), Aliases::Keep)
@@ -460,11 +628,8 @@ impl PrimaryStore for RedisStore {
     }
 
     async fn release(&self, lease: Lease<SessionKey>) -> Result<(), CommitError> {
-        match self.inner.leave(lease) {
-            Joined::Alone(lease) => self.inner.release_alone(lease).await,
-            Joined::Together(answer) => self.inner.told(answer).await.map(drop),
-            Joined::Failed(error) => Err(error),
-        }
+        let _writing = self.inner.writing(&lease.held().resource);
+        cohort::release(&self.inner, lease).await
     }
 
     async fn load(
@@ -472,35 +637,18 @@ impl PrimaryStore for RedisStore {
         key: &SessionKey,
         touch_after: TouchAfter,
     ) -> Result<Option<Stored>, ReadError> {
-        let inner = &self.inner;
-        let keys = inner.prefix.keys(key);
-        let call = || read(&keys);
-        let answers = inner.server.ask(&call).await;
-        let answers = answers.map_err(|error| inner.server.failed("read a session", error))?;
-        let Ok([left, record]) = <[Value; 2]>::try_from(answers) else {
-            return Err(inner.server.protocol("read a session").into());
-        };
-        let left = match left {
-            Value::Int(TTL_NO_KEY) => return Ok(None),
-            // It stands for ever if somebody else has taken its TTL away.
-            Value::Int(left) => u64::try_from(left).ok().map(Duration::from_millis),
-            Value::ServerError(error) => {
-                return Err(inner.server.fault("read a session", &error).into());
-            }
-            _ => return Err(inner.server.protocol("read a session").into()),
-        };
-        let record = inner.surely("read a session", &keys, Some(record)).await?;
-        let stored = inner.stored(key, record, left)?;
-        if let Some(stored) = &stored
-            && stored.header.kind == RecordKind::Live
-            && touch_after.is_due(
-                stored.time_to_live,
-                stored.header.time_to_live(stored.read_at),
-            )
-        {
-            inner.touch_behind(keys);
+        self.inner.load(key, touch_after).await
+    }
+
+    async fn load_recent(
+        &self,
+        key: &SessionKey,
+        touch_after: TouchAfter,
+    ) -> Result<Option<Recent>, ReadError> {
+        match &self.inner.cached {
+            Some(cached) => cached::load(&self.inner, cached, key, touch_after).await,
+            None => Ok(self.inner.load(key, touch_after).await?.map(Recent::from)),
         }
-        Ok(stored)
     }
 
     async fn create(&self, key: &SessionKey, creation: Creation) -> Result<Committed, CommitError> {
@@ -519,9 +667,13 @@ impl PrimaryStore for RedisStore {
                 timeouts,
                 at_least: Revision::default(),
             };
-            return inner.enter(key, first, &login).await;
+            let entered = inner.enter(key, first, &login).await;
+            // It may have ended sessions of the user.
+            inner.caught_up().await;
+            return entered;
         }
         header.idle_timeout = timeouts.idle();
+        let commit_id = header.commit_id;
         let absolute = millis(timeouts.absolute()).to_string();
         let record = Encoded::first(header, body, attempt);
         let args = [absolute.as_bytes()];
@@ -535,6 +687,7 @@ impl PrimaryStore for RedisStore {
         write::outcome(key, delivered, || {
             inner.server.protocol("store a new session")
         })
+        .map(write::as_version(commit_id))
     }
 
     async fn update(
@@ -544,15 +697,19 @@ impl PrimaryStore for RedisStore {
         _request: &LockRequest,
     ) -> Result<Committed, CommitError> {
         let inner = &*self.inner;
+        let _writing = inner.writing(key);
         let script = &inner.server.scripts.update;
+        let commit_id = write.header.commit_id;
         let delivered = inner
             .write("update a session", script, key, None, write)
             .await;
         write::outcome(key, delivered, || inner.server.protocol("update a session"))
+            .map(write::as_version(commit_id))
     }
 
     async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
         let inner = &*self.inner;
+        let _writing = inner.writing(key);
         loop {
             let delivered = inner
                 .destroy(key, None, Aliases::Keep)
@@ -581,9 +738,13 @@ impl PrimaryStore for RedisStore {
         lease: Lease<SessionKey>,
         rotation: Rotation,
     ) -> Result<Committed, CommitError> {
-        let lease = self.inner.settled(lease).await?;
+        let lease = cohort::settled(&*self.inner, lease).await?;
         let rotated = Inner::rotate(&self.inner, lease.held(), rotation).await;
-        under_lease::written(lease, rotated)
+        // Others of this process need not wait for what follows.
+        let rotated = under_lease::written(lease, rotated);
+        // Its earlier IDs, and other sessions of a user who logs in, are written too.
+        self.inner.caught_up().await;
+        rotated
     }
 
     async fn standing(&self, user: &UserKey) -> Result<Standing, StoreError> {
@@ -595,7 +756,9 @@ impl PrimaryStore for RedisStore {
     }
 
     async fn revoke(&self, user: &UserKey, which: Revocation) -> Result<u64, StoreError> {
-        self.inner.revoke(user, which).await
+        let revoked = self.inner.revoke(user, which).await;
+        self.inner.caught_up().await;
+        revoked
     }
 
     async fn enable(&self, user: &UserKey) -> Result<(), StoreError> {
@@ -603,7 +766,9 @@ impl PrimaryStore for RedisStore {
     }
 
     async fn revoke_everything(&self) -> Result<(), StoreError> {
-        self.inner.revoke_everything().await
+        let revoked = self.inner.revoke_everything().await;
+        self.inner.caught_up().await;
+        revoked
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

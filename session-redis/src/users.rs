@@ -4,16 +4,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use redis::{Cmd, Value};
+use redis::Value;
 use session_core::{
     CommitError, Committed, Header, Leaves, Listed, LoginTicket, Pointer, RecordKind, Revision,
     Revocation, Rotation, SessionKey, Standing, StoreError, StoreTime, Timeouts, UserEntry,
     UserKey, WhenFull, Write, identity,
 };
-use session_lock::{
-    Held,
-    link::{Call, Entry, server_error},
-};
+use session_lock::{Held, link::Entry};
 
 use crate::{
     delivery::{Delivered, Undelivered},
@@ -62,7 +59,7 @@ impl Inner {
         since: Option<StoreTime>,
     ) -> Result<Committed, CommitError> {
         let action = "store a session of a user";
-        let attempt = self.next_attempt();
+        let (attempt, commit_id) = (self.next_attempt(), first.header.commit_id);
         let (keys, user) = (self.prefix.keys(key), self.prefix.user(&login.user));
         let absolute = millis(first.timeouts.absolute()).to_string();
         let at_least = first.at_least.0.to_string();
@@ -94,6 +91,7 @@ impl Inner {
         let flight = Flight::new(&self.server.scripts.enter, &keys, &args, record, stage);
         let delivered = self.server.deliver(action, || flight.call()).await;
         outcome(key, delivered, login, || self.server.protocol(action))
+            .map(write::as_version(commit_id))
     }
 
     /// Lets a session go on under another ID. The lock is given back with every answer of the server.
@@ -134,6 +132,7 @@ impl Inner {
         let action = "change the ID of a session";
         let (from, to, attempt) = (&held.resource, &rotation.to, self.next_attempt());
         let (old, new) = (self.prefix.keys(from), self.prefix.keys(to));
+        let commit_id = rotation.header.commit_id;
         let alias = match rotation.leaves {
             Leaves::Alias(pointer) => encoded(&pointer),
             Leaves::Tombstone => Vec::new(),
@@ -164,6 +163,7 @@ impl Inner {
         let flight = Flight::new(&self.server.scripts.rotate, &keys, &args, record, stage);
         let delivered = self.server.deliver(action, || flight.call()).await;
         write::outcome(from, delivered, || self.server.protocol(action))
+            .map(write::as_version(commit_id))
     }
 
     /// Where one script may use the keys of both IDs.
@@ -177,6 +177,7 @@ impl Inner {
         let action = "log a user in";
         let (from, to, attempt) = (&held.resource, &rotation.to, self.next_attempt());
         let (old, new) = (self.prefix.keys(from), self.prefix.keys(to));
+        let commit_id = rotation.header.commit_id;
         let user = self.prefix.user(&login.user);
         let [record, lock, queue] = old.all();
         let keys: [&[u8]; 8] = [
@@ -214,6 +215,7 @@ impl Inner {
         let flight = Flight::new(&self.server.scripts.login, &keys, &args, record, stage);
         let delivered = self.server.deliver(action, || flight.call()).await;
         outcome(from, delivered, login, || self.server.protocol(action))
+            .map(write::as_version(commit_id))
     }
 
     /// Where the old and the new ID are on servers that share nothing. A crash between the steps loses a session that
@@ -240,9 +242,13 @@ impl Inner {
             header: rotation.header,
             body: rotation.body,
             timeouts,
-            at_least: Revision(frozen.revision.0 + 1),
+            at_least: Revision(frozen.0 + 1),
         };
+        let session = first.header.handle;
         let entered = self.enter_since(&rotation.to, first, login, since).await;
+        if let (Ok(_), Some(outbox)) = (&entered, self.outbox.get()) {
+            outbox.forget(from, &session).await;
+        }
         match &entered {
             Ok(_) if matches!(rotation.leaves, Leaves::Tombstone) => {
                 // Whoever was logged in before is out; the grace would end it too.
@@ -250,7 +256,7 @@ impl Inner {
             }
             Ok(_) | Err(CommitError::Unknown(_)) => {}
             Err(_refused) => {
-                let revision = frozen.revision.0.to_string();
+                let revision = frozen.0.to_string();
                 let args: [&[u8]; 2] = [&tag, revision.as_bytes()];
                 let keys = [keys.record().as_bytes()];
                 let thaw = Entry::new(&scripts.thaw, &keys, &args);
@@ -383,7 +389,7 @@ impl Inner {
         .await?;
         let mut cursor = 0_u64;
         loop {
-            let (next, records) = self.scan(action, cursor).await?;
+            let (next, records) = self.server.scan(&self.prefix, action, cursor).await?;
             let keys = records.iter().filter_map(|key| session_of_record(key));
             let keys: Vec<SessionKey> = keys.collect();
             all(keys.into_iter().map(|key| self.end_whatever_it_is(key))).await?;
@@ -402,35 +408,6 @@ impl Inner {
     async fn end_whatever_it_is(&self, key: SessionKey) -> Result<(), StoreError> {
         let ended = self.destroy(&key, None, Aliases::End).await;
         ended.map(drop).map_err(|undelivered| undelivered.error)
-    }
-
-    async fn scan(
-        &self,
-        action: &'static str,
-        cursor: u64,
-    ) -> Result<(u64, Vec<String>), StoreError> {
-        let call = || {
-            let mut scan = Cmd::new();
-            scan.arg("SCAN").arg(cursor);
-            scan.arg("MATCH").arg(self.prefix.records());
-            scan.arg("COUNT").arg(1000);
-            let mut call = Call::with_capacity(1);
-            call.add(scan);
-            call
-        };
-        let answers = self.server.call(&call).await;
-        let answers = answers.map_err(|error| self.server.failed(action, error))?;
-        match answers.into_iter().next() {
-            Some(Value::ServerError(error)) => Err(StoreError::new(
-                action,
-                self.server.link.node().to_owned(),
-                server_error(&error),
-            )),
-            Some(value) => {
-                redis::from_redis_value(value).map_err(|_unexpected| self.server.protocol(action))
-            }
-            None => Err(self.server.protocol(action)),
-        }
     }
 }
 
@@ -496,7 +473,7 @@ fn outcome(
     delivered: Result<Delivered, Undelivered>,
     login: &UserEntry,
     protocol: impl Fn() -> StoreError,
-) -> Result<Committed, CommitError> {
+) -> Result<Revision, CommitError> {
     write::outcome(key, delivered, protocol).map_err(|error| match error {
         CommitError::TooManySessions { .. } => CommitError::TooManySessions {
             limit: login.limit.max,

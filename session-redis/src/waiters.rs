@@ -17,7 +17,7 @@ use session_lock::link::{self, CallError, Entry};
 use crate::{
     delivery::Server,
     keys::{Prefix, session_of},
-    lines::{LineFull, Lines, Place, Queued},
+    lines::{Lines, Queued},
     server_time::millis,
 };
 
@@ -63,11 +63,6 @@ impl Waiters {
     /// Where messages can be heard; `None` on a pool.
     pub(crate) const fn client(&self) -> Option<&Client> {
         self.client.as_ref()
-    }
-
-    /// Goes to the end of this process' line.
-    pub(crate) fn join(&self, key: &SessionKey, max_waiters: usize) -> Result<Place, LineFull> {
-        self.lines.join(key, max_waiters)
     }
 
     /// Who waits in this process.
@@ -141,12 +136,12 @@ struct Listener {
 
 impl Listener {
     async fn run(&self) {
-        let (sender, mut messages) = mpsc::unbounded_channel();
+        let (ended, mut endings) = mpsc::unbounded_channel();
         // The subscription lives as long as its connection.
         let mut connection = None;
         while !self.listening.closed.load(Ordering::Acquire) {
             if let (None, Some(client)) = (&connection, &self.client) {
-                connection = self.subscribe(client, sender.clone()).await;
+                connection = self.subscribe(client, ended.clone()).await;
                 // What was published while nobody listened is lost.
                 self.lines.wake_all();
             }
@@ -156,28 +151,35 @@ impl Listener {
             let clock = &self.server.clock;
             let is_deaf = connection.is_none() && self.client.is_some();
             tokio::select! {
-                message = messages.recv() => match message {
-                    Some(PushInfo { kind: PushKind::Message, data }) => self.heard(&data),
-                    Some(PushInfo { kind: PushKind::Disconnection, .. }) => {
-                        self.listening.hears.store(false, Ordering::Release);
-                        connection = None;
-                    }
-                    _ => {}
-                },
+                _ = endings.recv() => {
+                    self.listening.hears.store(false, Ordering::Release);
+                    connection = None;
+                }
                 () = self.lines.changed.notified() => {}
                 () = clock.sleep_until(clock.now() + RESUBSCRIBE), if is_deaf => {}
             }
         }
     }
 
+    /// `ended` is told when the connection is over.
     async fn subscribe(
         &self,
         client: &Client,
-        sender: mpsc::UnboundedSender<PushInfo>,
+        ended: mpsc::UnboundedSender<()>,
     ) -> Option<MultiplexedConnection> {
         let limit = self.server.link.call_timeout();
+        let lines = Arc::clone(&self.lines);
+        // Where messages are received: whoever waits is not woken by way of another task.
+        let hear = move |PushInfo { kind, data }: PushInfo| match kind {
+            PushKind::Message => {
+                heard(&lines, &data);
+                Ok(())
+            }
+            PushKind::Disconnection => ended.send(()),
+            _ => Ok(()),
+        };
         let listening = async {
-            let mut connection = link::listen(client, sender, limit).await?;
+            let mut connection = link::listen(client, hear, limit).await?;
             link::within(limit, connection.subscribe(&self.channel)).await?;
             Ok::<_, CallError>(connection)
         };
@@ -200,22 +202,22 @@ impl Listener {
         }
     }
 
-    /// A lock was offered to this process, or there is nothing left to wait for. If nobody here waits any more, the
-    /// queue is being left: with that the next process gets the lock.
-    fn heard(&self, message: &[Value]) {
-        if let [_channel, Value::BulkString(lock)] = message
-            && let Some(key) = str::from_utf8(lock).ok().and_then(session_of)
-        {
-            self.lines.wake(&key);
-        }
-    }
-
     async fn leave(&self, key: &SessionKey, queued: &Queued) {
         let keys = self.prefix.keys(key);
         let leave = &self.server.scripts.leave;
         let leave = Entry::new(leave, &keys.all(), &[&*queued.name]);
         // Unanswered, the queue's own TTL cleans up, and others look by themselves.
         self.server.run(&|| leave.clone().into()).await.ok();
+    }
+}
+
+/// A lock was offered to this process, or there is nothing left to wait for. If nobody here waits any more, the queue is
+/// being left: with that the next process gets the lock.
+fn heard(lines: &Lines, message: &[Value]) {
+    if let [_channel, Value::BulkString(lock)] = message
+        && let Some(key) = str::from_utf8(lock).ok().and_then(session_of)
+    {
+        lines.wake(&key);
     }
 }
 

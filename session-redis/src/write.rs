@@ -5,7 +5,7 @@ use std::{io::Write as _, sync::Arc};
 use bytes::Bytes;
 use redis::{Cmd, RedisWrite, ToRedisArgs, ToSingleRedisArg};
 use session_core::{
-    Attempt, BadRecord, CommitError, Committed, FILLED_AT_CREATION, HEADER_MAX, Header,
+    Attempt, BadRecord, CommitError, CommitId, Committed, FILLED_AT_CREATION, HEADER_MAX, Header,
     RecordError, Revision, SessionKey, StoreError, StoreTime, Write,
 };
 use session_lock::{
@@ -124,12 +124,20 @@ pub(crate) fn stage<'a>(
     move || prefix.stage(key, attempt)
 }
 
-/// What the answer to a write means.
+/// A version that is stored.
+pub(crate) fn as_version(commit_id: CommitId) -> impl FnOnce(Revision) -> Committed {
+    move |revision| Committed {
+        revision,
+        commit_id,
+    }
+}
+
+/// What the answer to a write means: under which revision it is stored.
 pub(crate) fn outcome(
     key: &SessionKey,
     delivered: Result<Delivered, Undelivered>,
     protocol: impl Fn() -> StoreError,
-) -> Result<Committed, CommitError> {
+) -> Result<Revision, CommitError> {
     let Delivered { answer, again } = delivered.map_err(|undelivered| match undelivered {
         Undelivered {
             error,
@@ -142,8 +150,7 @@ pub(crate) fn outcome(
     })?;
     let error = match answer.code {
         Code::Done | Code::DoneBefore => {
-            let revision = Revision(answer.extra.unsigned_abs());
-            return Ok(Committed { revision });
+            return Ok(Revision(answer.extra.unsigned_abs()));
         }
         Code::NoRecord | Code::Expired => CommitError::Expired,
         Code::Ended => CommitError::Destroyed,

@@ -10,9 +10,9 @@ use std::{
 use async_trait::async_trait;
 use session_core::{
     AcquireError, Bucket, Capabilities, Codec, CommitError, Committed, Creation, DestroyError,
-    ExpiryNotice, Granted, Listed, LoadLocked, LockRequest, Locker, PrimaryStore, ReadError,
-    RecordStore, Revocation, Rotation, SessionId, SessionKey, Standing, StoreError, StoreTime,
-    Stored, TouchAfter, UserKey, Write,
+    ExpiryNotice, Granted, Listed, LoadLocked, LockRequest, Locker, Outbox, PrimaryStore,
+    ReadError, RecordStore, Revocation, Rotation, SessionId, SessionKey, Standing, StoreError,
+    StoreTime, Stored, TouchAfter, UserKey, Write,
 };
 use session_lock::{Clock, FencingToken, Lease};
 use tokio::sync::Barrier;
@@ -147,6 +147,22 @@ impl<S: PrimaryStore, P: Pause> PrimaryStore for Pausing<S, P> {
         self.operations.capabilities()
     }
 
+    fn place(&self) -> Option<String> {
+        self.operations.place()
+    }
+
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        self.operations.open_outbox(secondaries).await
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        self.operations.outbox()
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        self.operations.secondaries()
+    }
+
     fn shared_codec(&self) -> Option<Codec> {
         self.operations.shared_codec()
     }
@@ -260,6 +276,22 @@ impl<S: RecordStore, P: Pause> RecordStore for Pausing<S, P> {
         self.operations.capabilities()
     }
 
+    fn place(&self) -> Option<String> {
+        self.operations.place()
+    }
+
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        self.operations.open_outbox(secondaries).await
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        self.operations.outbox()
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        self.operations.secondaries()
+    }
+
     async fn load(
         &self,
         key: &SessionKey,
@@ -294,8 +326,46 @@ impl<S: RecordStore, P: Pause> RecordStore for Pausing<S, P> {
         self.between(self.operations.touch(key)).await
     }
 
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
+    async fn touch_locked(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError> {
+        self.between(self.operations.touch_locked(key, token)).await
+    }
+
+    async fn end(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError> {
+        self.between(self.operations.end(key, token)).await
+    }
+
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
         self.between(self.operations.destroy(key)).await
+    }
+
+    async fn rotate(
+        &self,
+        key: &SessionKey,
+        token: FencingToken,
+        rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        self.between(self.operations.rotate(key, token, rotation))
+            .await
+    }
+
+    async fn standing(&self, user: &UserKey) -> Result<Standing, StoreError> {
+        self.between(self.operations.standing(user)).await
+    }
+
+    async fn list(&self, user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        self.between(self.operations.list(user)).await
+    }
+
+    async fn revoke(&self, user: &UserKey, which: Revocation) -> Result<u64, StoreError> {
+        self.between(self.operations.revoke(user, which)).await
+    }
+
+    async fn enable(&self, user: &UserKey) -> Result<(), StoreError> {
+        self.between(self.operations.enable(user)).await
+    }
+
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        self.between(self.operations.revoke_everything()).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -78,6 +78,14 @@ mod tests {
         assert_eq!(listed(include_str!("primary/mod.rs")), primary);
         let records = clauses(&[include_str!("records/clauses.rs")]);
         assert_eq!(listed(include_str!("records/mod.rs")), records);
+        let carried = clauses(&[include_str!("carried/clauses.rs")]);
+        assert_eq!(listed(include_str!("carried/mod.rs")), carried);
+        let secondary = clauses(&[include_str!("secondary/clauses.rs")]);
+        assert_eq!(listed(include_str!("secondary/mod.rs")), secondary);
+        let counter = clauses(&[include_str!("counter/clauses.rs")]);
+        assert_eq!(listed(include_str!("counter/mod.rs")), counter);
+        let through = clauses(&[include_str!("write_through/clauses.rs")]);
+        assert_eq!(listed(include_str!("write_through/mod.rs")), through);
         let locker = clauses(&[include_str!("locker/clauses.rs")]);
         assert_eq!(listed(include_str!("locker/mod.rs")), locker);
         let node = clauses(&[

@@ -12,8 +12,10 @@
 //! # Ok(()) }
 //! ```
 
+mod background; // the runtime that they have
 mod user_sessions; // all sessions of one user
 
+pub use background::Background;
 pub use user_sessions::UserSessions;
 
 use std::{
@@ -23,8 +25,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::{Builder, Handle, Runtime};
-
+use self::background::refuse_inside_runtime;
 use crate::{
     AcquireError, CommitError, CommitReport, DestroyError, InvalidUserId, LoginError, LoginTicket,
     ReadError, SessionData, SessionGuard, SessionId, ShutdownTimedOut, Snapshot, StoreError,
@@ -52,15 +53,7 @@ impl Sessions {
     pub fn new<E>(
         connect: impl AsyncFnOnce() -> Result<crate::Sessions, E>,
     ) -> Result<Self, StartError<E>> {
-        refuse_inside_runtime()?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("latchkey")
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
-        let runtime = Background(Some(runtime));
-        let sessions = runtime.wait(connect()).map_err(StartError::Connect)?;
+        let (runtime, sessions) = Background::start(connect)?;
         Ok(Self {
             sessions,
             runtime: Arc::new(runtime),
@@ -346,36 +339,4 @@ pub enum StartError<E> {
     /// The store could not be connected.
     #[error("could not connect the sessions")]
     Connect(#[source] E),
-}
-
-/// A runtime that may be dropped anywhere.
-struct Background(Option<Runtime>);
-
-impl Background {
-    fn call<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, CallError<E>> {
-        refuse_inside_runtime()?;
-        self.wait(call).map_err(CallError::Failed)
-    }
-
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        let runtime = self.0.as_ref();
-        let runtime = runtime.expect("the runtime is there until the drop");
-        runtime.block_on(future)
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // An ordinary drop waits for the worker, which panics inside of another runtime.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-fn refuse_inside_runtime() -> Result<(), InsideRuntime> {
-    match Handle::try_current() {
-        Ok(_) => Err(InsideRuntime),
-        Err(_) => Ok(()),
-    }
 }

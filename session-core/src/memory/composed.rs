@@ -2,18 +2,20 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use session_lock::{
-    Clock, FencingToken, Held, KeepAlive, Keeper, Lease, LeaseBackend, LeaseTerms, Renewal,
-    SystemClock,
+    Clock, FencingToken, Held, KeepAlive, Keeper, Lease, LeaseBackend, LeaseTerms, LossCause,
+    Renewal, SystemClock,
 };
 
 use super::{
+    outbox::MemoryOutbox,
     store::{self, MEMORY_PROMISES},
-    table::{Table, TableSettings},
+    table::{Shard, Table, TableSettings},
     waiting,
 };
 use crate::{
-    Capabilities, CommitError, Committed, Creation, DestroyError, LoadLocked, LockRequest, Locker,
-    ReadError, RecordStore, SessionKey, StoreError, Stored, TouchAfter, Write,
+    Capabilities, CommitError, Committed, Creation, DestroyError, Listed, LoadLocked, LockRequest,
+    Locker, Outbox, Promise, ReadError, RecordStore, Revocation, Rotation, SessionKey, Standing,
+    StoreError, Stored, TouchAfter, UserKey, Write,
 };
 
 /// Records in memory, without locks: the store half of a [`Composed`](crate::Composed).
@@ -49,7 +51,19 @@ impl fmt::Debug for MemoryRecords {
 #[async_trait]
 impl RecordStore for MemoryRecords {
     fn capabilities(&self) -> Capabilities {
-        MEMORY_PROMISES
+        MEMORY_PROMISES.with(Promise::Rotation).with(Promise::Users)
+    }
+
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        self.0.notes().open(secondaries)
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        MemoryOutbox::of(&self.0)
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        self.0.notes().names()
     }
 
     async fn load(
@@ -67,9 +81,7 @@ impl RecordStore for MemoryRecords {
     ) -> Result<LoadLocked, ReadError> {
         let mut shard = self.0.shard(key);
         match shard.records.fence(key, token.0, self.0.time()) {
-            Ok(()) => Ok(LoadLocked::Loaded(
-                shard.records.live_copy(key, self.0.time()),
-            )),
+            Ok(()) => Ok(LoadLocked::Loaded(shard.records.get(key, self.0.time()))),
             Err(registered) => Ok(LoadLocked::Behind(FencingToken(registered))),
         }
     }
@@ -82,11 +94,7 @@ impl RecordStore for MemoryRecords {
     ) -> Result<Committed, CommitError> {
         let mut shard = self.0.shard(key);
         shard.records.check_live(key, self.0.time())?;
-        if !shard.records.is_fenced_by(key, token.0) {
-            return Err(CommitError::LeaseLost {
-                cause: session_lock::LossCause::Stolen,
-            });
-        }
+        check_fence(&shard, key, token)?;
         shard.records.write(key, write, self.0.time())
     }
 
@@ -99,14 +107,70 @@ impl RecordStore for MemoryRecords {
         Ok(())
     }
 
-    async fn destroy(&self, key: &SessionKey) -> Result<(), DestroyError> {
-        self.0.shard(key).records.end(key, self.0.time());
+    async fn touch_locked(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError> {
+        let mut shard = self.0.shard(key);
+        shard.records.check_live(key, self.0.time())?;
+        check_fence(&shard, key, token)?;
+        shard.records.touch(key, self.0.time());
+        Ok(())
+    }
+
+    async fn end(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError> {
+        let mut shard = self.0.shard(key);
+        shard.records.check_live(key, self.0.time())?;
+        check_fence(&shard, key, token)?;
+        self.0.finish(&mut shard, key);
+        Ok(())
+    }
+
+    async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
+        Ok(self.0.destroy(key))
+    }
+
+    async fn rotate(
+        &self,
+        key: &SessionKey,
+        token: FencingToken,
+        rotation: Rotation,
+    ) -> Result<Committed, CommitError> {
+        let may_write = |shard: &Shard| check_fence(shard, key, token);
+        self.0
+            .with_room(|whole| whole.rotate(*key, rotation, may_write))
+    }
+
+    async fn standing(&self, user: &UserKey) -> Result<Standing, StoreError> {
+        Ok(self.0.users().standing(user, self.0.time()))
+    }
+
+    async fn list(&self, user: &UserKey) -> Result<Vec<Listed>, StoreError> {
+        Ok(self.0.whole().list(user))
+    }
+
+    async fn revoke(&self, user: &UserKey, which: Revocation) -> Result<u64, StoreError> {
+        Ok(self.0.whole().revoke(user, which))
+    }
+
+    async fn enable(&self, user: &UserKey) -> Result<(), StoreError> {
+        self.0.users().enable(user);
+        Ok(())
+    }
+
+    async fn revoke_everything(&self) -> Result<(), StoreError> {
+        self.0.whole().revoke_everything();
         Ok(())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+fn check_fence(shard: &Shard, key: &SessionKey, token: FencingToken) -> Result<(), CommitError> {
+    if shard.records.is_fenced_by(key, token.0) {
+        return Ok(());
+    }
+    let cause = LossCause::Stolen;
+    Err(CommitError::LeaseLost { cause })
 }
 
 /// Locks in memory, without records: the lock half of a [`Composed`](crate::Composed).

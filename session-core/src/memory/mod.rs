@@ -2,6 +2,7 @@
 
 mod composed; // MemoryRecords and MemoryLocker: the store taken apart
 mod locks;
+mod outbox; // what waits for secondaries
 mod records;
 mod store; // MemoryStore: lock and record in one
 mod table; // what all of them share: shards, time, clean-up

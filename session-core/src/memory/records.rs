@@ -1,9 +1,10 @@
 //! Records in memory: the same rules that a server's scripts apply.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+use super::outbox::Notes;
 use crate::{
     CommitError, CommitId, Committed, Creation, Header, Pointer, RecordKind, Revision, SessionKey,
     StoreTime, Stored, Write,
@@ -13,6 +14,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct RecordTable {
     records: HashMap<SessionKey, Record>,
+    notes: Arc<Notes>,
 }
 
 struct Record {
@@ -25,6 +27,14 @@ struct Record {
 pub(super) const TOMBSTONE_TTL: Duration = Duration::from_secs(5 * 60);
 
 impl RecordTable {
+    /// No records yet; what is written is noted there.
+    pub(super) fn noting(notes: Arc<Notes>) -> Self {
+        Self {
+            records: HashMap::new(),
+            notes,
+        }
+    }
+
     /// What stands in the place and can be read: live, frozen, or an alias.
     pub(super) fn get(&self, key: &SessionKey, now: StoreTime) -> Option<Stored> {
         let record = self.records.get(key)?;
@@ -100,6 +110,13 @@ impl RecordTable {
     /// Leaves a tombstone where a record stands, so that late writers learn what became of it. Returns the header of a
     /// session that lived until then.
     pub(super) fn end(&mut self, key: &SessionKey, now: StoreTime) -> Option<Header> {
+        let ended = self.leave_nothing(key, now)?;
+        self.notes.ended(key, &ended, now);
+        Some(ended)
+    }
+
+    /// As [`end`](Self::end), of a session that goes on elsewhere.
+    pub(super) fn leave_nothing(&mut self, key: &SessionKey, now: StoreTime) -> Option<Header> {
         let record = self.records.get_mut(key)?;
         if record.expires <= now || record.header.kind == RecordKind::Tombstone {
             return None;
@@ -118,6 +135,11 @@ impl RecordTable {
             record.header.kind = RecordKind::Frozen;
             record.expires = record.expires.min(now.after(grace));
         }
+    }
+
+    /// The session that stood there goes on elsewhere.
+    pub(super) fn has_moved(&self, key: &SessionKey) {
+        self.notes.moved(key);
     }
 
     /// Puts an alias in the place of a session, for the time of the grace.
@@ -195,6 +217,15 @@ impl RecordTable {
         expired.map(|(key, record)| (key, record.header)).collect()
     }
 
+    /// What lives.
+    pub(super) fn all_live(&self, now: StoreTime) -> Vec<(SessionKey, Header)> {
+        let records = self.records.iter();
+        records
+            .filter(|(key, _)| self.live(key, now).is_ok())
+            .map(|(key, record)| (*key, record.header.clone()))
+            .collect()
+    }
+
     /// The keys of all that can be read.
     pub(super) fn all_readable(&self, now: StoreTime) -> Vec<SessionKey> {
         let keys = self.records.keys();
@@ -211,7 +242,8 @@ impl RecordTable {
         fence: u64,
         now: StoreTime,
     ) -> Committed {
-        let revision = header.revision;
+        self.notes.stored(key, &header);
+        let (revision, commit_id) = (header.revision, header.commit_id);
         let expires = now.after(header.time_to_live(now));
         self.records.insert(
             *key,
@@ -222,7 +254,10 @@ impl RecordTable {
                 fence,
             },
         );
-        Committed { revision }
+        Committed {
+            revision,
+            commit_id,
+        }
     }
 
     fn live(&self, key: &SessionKey, now: StoreTime) -> Result<&Record, CommitError> {

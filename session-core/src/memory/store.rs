@@ -7,14 +7,15 @@ use session_lock::{
 };
 
 use super::{
+    outbox::MemoryOutbox,
     table::{Shard, Table, TableSettings},
     waiting,
 };
 use crate::{
     AcquireError, Capabilities, CommitError, Committed, ConfigError, Creation, DestroyError,
-    ExpiryNotice, Granted, Listed, LockRequest, PrimaryStore, Promise, ReadError, RecordKind,
-    Revocation, Rotation, SessionKey, Standing, StoreError, StoreTime, Stored, TouchAfter, UserKey,
-    Write,
+    ExpiryNotice, Granted, Listed, LockRequest, Outbox, PrimaryStore, Promise, ReadError,
+    RecordKind, Revocation, Rotation, SessionKey, Standing, StoreError, StoreTime, Stored,
+    TouchAfter, UserKey, Write,
 };
 
 /// Sessions in the memory of this process: all promises but to survive it and to reach other processes.
@@ -78,14 +79,6 @@ impl MemoryStore {
         match stored.ok_or(AcquireError::NoSession)? {
             stored if stored.header.kind == RecordKind::Live => Ok(stored),
             _ => Err(AcquireError::Rotated),
-        }
-    }
-
-    /// Ends a session, and what its user's list says of it.
-    fn finish(&self, shard: &mut Shard, key: &SessionKey) {
-        shard.locks.free(key);
-        if let Some(ended) = shard.records.end(key, self.table.time()) {
-            self.table.users().forget(key, &ended);
         }
     }
 
@@ -171,6 +164,18 @@ impl PrimaryStore for MemoryStore {
             .with(Promise::Users)
     }
 
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        self.table.notes().open(secondaries)
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        MemoryOutbox::of(&self.table)
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        self.table.notes().names()
+    }
+
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.table.clock())
     }
@@ -221,7 +226,7 @@ impl PrimaryStore for MemoryStore {
         let mut shard = self.table.shard(&held.resource);
         let checked = self.check(&shard, &lease);
         if checked.is_ok() {
-            self.finish(&mut shard, &held.resource);
+            self.table.finish(&mut shard, &held.resource);
         }
         drop(shard);
         self.leave(lease);
@@ -266,15 +271,7 @@ impl PrimaryStore for MemoryStore {
     }
 
     async fn destroy(&self, key: &SessionKey) -> Result<Option<Stored>, DestroyError> {
-        let mut shard = self.table.shard(key);
-        let standing = shard.records.get(key, self.table.time());
-        if let Some(stored) = standing
-            && stored.header.kind == RecordKind::Alias
-        {
-            return Ok(Some(stored));
-        }
-        self.finish(&mut shard, key);
-        Ok(None)
+        Ok(self.table.destroy(key))
     }
 
     async fn rotate(
@@ -282,10 +279,17 @@ impl PrimaryStore for MemoryStore {
         lease: Lease<SessionKey>,
         rotation: Rotation,
     ) -> Result<Committed, CommitError> {
-        let lost = || lease.loss().unwrap_or(LossCause::Gone);
+        let (held, now) = (*lease.held(), self.table.now());
+        let may_write = |shard: &Shard| {
+            if shard.locks.holds(&held, now) {
+                return Ok(());
+            }
+            let cause = lease.loss().unwrap_or(LossCause::Gone);
+            Err(CommitError::LeaseLost { cause })
+        };
         let rotated = self
             .table
-            .with_room(|whole| whole.rotate(lease.held(), rotation, lost));
+            .with_room(|whole| whole.rotate(held.resource, rotation, may_write));
         self.leave(lease);
         rotated
     }

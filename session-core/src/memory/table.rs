@@ -10,12 +10,13 @@ use session_lock::{Clock, Moment};
 
 use super::{
     locks::LockTable,
+    outbox::Notes,
     records::RecordTable,
     users::{UserTable, Whole},
 };
 use crate::{
     CommitError, Committed, ConfigError, Creation, ExpiryNotice, Fault, RecordKind, SessionKey,
-    StoreError, StoreTime,
+    StoreError, StoreTime, Stored,
 };
 
 /// Locks and records of one memory, in shards, with the time and the clean-up.
@@ -33,9 +34,9 @@ pub(super) struct Table {
     swept_ms: AtomicU64,
     sweeping: AtomicBool,
     expiry_notices: Mutex<Vec<ExpiryNotice>>,
+    notes: Arc<Notes>,
 }
 
-#[derive(Default)]
 pub(super) struct Shard {
     pub(super) locks: LockTable,
     pub(super) records: RecordTable,
@@ -84,8 +85,15 @@ const SHARDS: usize = 16;
 impl Table {
     pub(super) fn new(clock: Arc<dyn Clock>, settings: TableSettings) -> Self {
         let unix_ms = u64::try_from(clock.unix_time().as_millis()).unwrap_or_default();
+        let notes = Arc::new(Notes::default());
+        let shard = |_| {
+            Mutex::new(Shard {
+                locks: LockTable::default(),
+                records: RecordTable::noting(Arc::clone(&notes)),
+            })
+        };
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(shard).collect(),
             users: Mutex::default(),
             origin: clock.now(),
             origin_time: StoreTime::from_millis(unix_ms),
@@ -95,6 +103,7 @@ impl Table {
             swept_ms: AtomicU64::new(0),
             sweeping: AtomicBool::new(false),
             expiry_notices: Mutex::default(),
+            notes,
         }
     }
 
@@ -127,6 +136,10 @@ impl Table {
         let done = step(&mut self.whole())?;
         place.fill();
         Ok(done)
+    }
+
+    pub(super) fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     pub(super) const fn clock(&self) -> &Arc<dyn Clock> {
@@ -167,6 +180,27 @@ impl Table {
             place.fill();
         }
         Ok(committed)
+    }
+
+    /// Ends a session whoever holds its lock. Of an alias it ends nothing and returns it.
+    pub(super) fn destroy(&self, key: &SessionKey) -> Option<Stored> {
+        let mut shard = self.shard(key);
+        let standing = shard.records.get(key, self.time());
+        if let Some(stored) = standing
+            && stored.header.kind == RecordKind::Alias
+        {
+            return Some(stored);
+        }
+        self.finish(&mut shard, key);
+        None
+    }
+
+    /// Ends a session, and what its user's list says of it.
+    pub(super) fn finish(&self, shard: &mut Shard, key: &SessionKey) {
+        shard.locks.free(key);
+        if let Some(ended) = shard.records.end(key, self.time()) {
+            self.users().forget(key, &ended);
+        }
     }
 
     pub(super) fn sweep(&self) {

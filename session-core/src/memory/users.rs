@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::MutexGuard};
 
 use bytes::Bytes;
-use session_lock::{Held, LossCause, Moment};
+use session_lock::Moment;
 
 use super::table::{Shard, shard_of};
 use crate::{
@@ -110,19 +110,17 @@ impl Whole<'_> {
         Ok(committed)
     }
 
-    /// Lets a session go on under another ID.
+    /// Lets a session go on under another ID, if `may_write`.
     pub(super) fn rotate(
         &mut self,
-        held: &Held<SessionKey>,
+        from: SessionKey,
         rotation: Rotation,
-        lost: impl Fn() -> LossCause,
+        may_write: impl FnOnce(&Shard) -> Result<(), CommitError>,
     ) -> Result<Committed, CommitError> {
-        let (from, now, time) = (held.resource, self.now, self.time);
+        let time = self.time;
         let shard = self.shard(&from);
         shard.records.check_live(&from, time)?;
-        if !shard.locks.holds(held, now) {
-            return Err(CommitError::LeaseLost { cause: lost() });
-        }
+        may_write(shard)?;
         let standing = shard.records.live_copy(&from, time);
         let old = standing.ok_or(CommitError::Expired)?.header;
         if old.commit_id != rotation.base {
@@ -146,7 +144,7 @@ impl Whole<'_> {
             return Err(CommitError::Expired);
         }
         self.users.forget(&from, &old);
-        let revision = header.revision;
+        let (revision, commit_id) = (header.revision, header.commit_id);
         let entered = match rotation.login {
             Some((_, login)) => Some((login.user, login.labels)),
             None => UserKey::of_session(old.user_tag, from.bucket()).zip(labels),
@@ -160,8 +158,9 @@ impl Whole<'_> {
         match rotation.leaves {
             Leaves::Alias(pointer) => records.point(pointer, rotation.grace, time),
             Leaves::Frozen => records.freeze(&from, rotation.grace, time),
-            Leaves::Tombstone => drop(records.end(&from, time)),
+            Leaves::Tombstone => drop(records.leave_nothing(&from, time)),
         }
+        records.has_moved(&from);
         for earlier in rotation.earlier {
             let records = &mut self.shard(&earlier.key).records;
             records.repoint(earlier, time);
@@ -169,7 +168,10 @@ impl Whole<'_> {
         for key in &rotation.forgotten {
             self.shard(key).records.end_alias(key, time);
         }
-        Ok(Committed { revision })
+        Ok(Committed {
+            revision,
+            commit_id,
+        })
     }
 
     pub(super) fn list(&mut self, user: &UserKey) -> Vec<Listed> {
@@ -287,6 +289,14 @@ impl Whole<'_> {
             self.users.forget(key, header);
         }
         ended.is_some()
+    }
+
+    /// What lives.
+    pub(super) fn live(&self, time: StoreTime) -> Vec<(SessionKey, Header)> {
+        let shards = self.shards.iter();
+        shards
+            .flat_map(|shard| shard.records.all_live(time))
+            .collect()
     }
 
     /// Forgets what has expired; what that was.

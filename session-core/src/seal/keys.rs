@@ -12,7 +12,7 @@ use super::{
     Place, SealingKeyId,
     cipher::{Ciphers, SealingCipher},
 };
-use crate::{BadRecord, ConfigError};
+use crate::{BadRecord, ConfigError, SessionHandle};
 
 /// A secret of 256 bits that seals records: whoever has it can read and forge them.
 ///
@@ -30,7 +30,8 @@ impl SealingKey {
     ///
     /// # Panics
     /// When the operating system gives no random bytes, which no safe program can go on from.
-    pub fn random() -> Self {
+    #[doc(alias = "random")]
+    pub fn generate() -> Self {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         getrandom::fill(&mut *bytes).expect("the operating system gives random bytes");
         Self { bytes }
@@ -118,7 +119,7 @@ impl fmt::Debug for SealingKey {
 ///     .opening(&SealingKey::from_base64(previous)?);
 /// let sessions = Sessions::builder(MemoryStore::new()).seal(keys).build()?;
 /// # Ok(sessions) }
-/// # let (current, previous) = (SealingKey::random(), SealingKey::random());
+/// # let (current, previous) = (SealingKey::generate(), SealingKey::generate());
 /// # open(&current.expose_base64(), &previous.expose_base64()).unwrap();
 /// ```
 ///
@@ -218,14 +219,15 @@ impl SealingKeys {
         self
     }
 
-    /// Whether records that are written are sealed.
-    pub(super) fn seal(&self) -> bool {
-        self.unsealed != Unsealed::Written
+    /// Whether what is written is sealed: not with [`open_only`](Self::open_only).
+    pub const fn seals(&self) -> bool {
+        !matches!(self.unsealed, Unsealed::Written)
     }
 
-    /// Whether records that are read have to be sealed.
-    pub(super) fn require(&self) -> bool {
-        self.unsealed == Unsealed::Refused
+    /// Whether what is read has to be sealed: not with [`open_only`](Self::open_only) and
+    /// [`accept_unsealed`](Self::accept_unsealed).
+    pub const fn requires_seals(&self) -> bool {
+        matches!(self.unsealed, Unsealed::Refused)
     }
 
     /// The sealed body with the text that `write` appends, of at most `len_max` bytes.
@@ -252,12 +254,64 @@ impl SealingKeys {
         let key = self.ring().find(|key| key.id == id);
         let key = key.ok_or(BadRecord::UnknownSealingKey { id })?;
         let text = key.ciphers.open(cipher, id, place, rest, limit)?;
-        let outdated = self.seal() && (id != self.first.id || cipher != self.cipher);
+        let outdated = self.seals() && (id != self.first.id || cipher != self.cipher);
         Ok((text.into(), outdated))
+    }
+
+    /// Seals `text`, which a client is to carry under `name`. It opens under no other name, and never as the body of a
+    /// stored record. Whether records are sealed, and which are read, has nothing to do with it.
+    pub fn seal_carried(&self, name: &str, text: &[u8]) -> Bytes {
+        let place = Place::of_carried(name);
+        self.close(&place, text.len(), |out| out.extend_from_slice(text))
+    }
+
+    /// Opens what [`seal_carried`](Self::seal_carried) has sealed for that name.
+    ///
+    /// # Errors
+    /// [`BadRecord`] when it was changed or cut off, or its key or cipher is not known.
+    pub fn open_carried(&self, name: &str, sealed: &Bytes) -> Result<OpenedText, BadRecord> {
+        let (text, outdated) = self.open(&Place::of_carried(name), sealed, sealed.len())?;
+        Ok(OpenedText { text, outdated })
+    }
+
+    /// Seals what a secondary of that name is shown of a session.
+    pub(crate) fn seal_row(&self, name: &str, session: SessionHandle, text: &[u8]) -> Bytes {
+        let place = Place::of_row(name, session);
+        self.close(&place, text.len(), |out| out.extend_from_slice(text))
+    }
+
+    /// Opens what [`seal_row`](Self::seal_row) has sealed for that secondary and session.
+    pub(crate) fn open_row(
+        &self,
+        name: &str,
+        session: SessionHandle,
+        sealed: &Bytes,
+    ) -> Result<Bytes, BadRecord> {
+        let place = Place::of_row(name, session);
+        self.open(&place, sealed, sealed.len())
+            .map(|(text, _)| text)
     }
 
     fn ring(&self) -> impl Iterator<Item = &Ready> {
         once(&self.first).chain(&self.others).map(Arc::as_ref)
+    }
+}
+
+/// What was sealed.
+#[non_exhaustive]
+pub struct OpenedText {
+    /// The text.
+    pub text: Bytes,
+    /// Whether the seal is another than would be made now.
+    pub outdated: bool,
+}
+
+// The text is a secret.
+impl fmt::Debug for OpenedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedText")
+            .field("outdated", &self.outdated)
+            .finish_non_exhaustive()
     }
 }
 

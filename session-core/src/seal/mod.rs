@@ -21,9 +21,11 @@ mod keys;
 #[cfg(all(test, feature = "seal"))]
 mod tests;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+#[cfg(feature = "seal")]
+use sha2::{Digest as _, Sha256};
 
 #[cfg(feature = "seal")]
 pub(crate) use self::id_hash::IdHash;
@@ -34,11 +36,11 @@ use self::keys::SealingKeys;
 #[cfg(feature = "seal")]
 pub use self::{
     cipher::SealingCipher,
-    keys::{SealingKey, SealingKeys},
+    keys::{OpenedText, SealingKey, SealingKeys},
 };
 use crate::{
-    BadRecord, Codec, Header, RecordKind, SessionData, SessionKey, data::BadBody, record::BOUND,
-    record::BodyFault,
+    BadRecord, Codec, Header, Recent, RecordKind, SessionData, SessionKey, data::BadBody,
+    record::BOUND, record::BodyFault,
 };
 
 /// Makes and reads the bodies of records.
@@ -49,8 +51,9 @@ pub(crate) struct Seal {
 }
 
 /// The values of a record, and whether its seal or its codec is another than a commit would choose now.
+#[derive(Clone)]
 pub(crate) struct Opened {
-    pub(crate) data: SessionData,
+    pub(crate) data: Arc<SessionData>,
     pub(crate) outdated: bool,
 }
 
@@ -84,7 +87,7 @@ impl Seal {
         mut header: Header,
         data: &SessionData,
     ) -> (Header, Bytes) {
-        let sealing = self.keys.as_ref().filter(|keys| keys.seal());
+        let sealing = self.keys.as_ref().filter(|keys| keys.seals());
         header.set_sealed(sealing.is_some());
         header.set_codec(data.codec());
         let body = match sealing {
@@ -95,6 +98,26 @@ impl Seal {
             None => data.encode(),
         };
         (header, body)
+    }
+
+    /// As [`open`](Self::open), of a record that may have been opened before.
+    pub(crate) fn open_recent(
+        &self,
+        key: &SessionKey,
+        recent: &Recent,
+        limit: usize,
+    ) -> Result<Opened, BadRecord> {
+        let Recent { stored, decoded } = recent;
+        // What keys are for decides about each reading; and what they open is not kept.
+        let decoded = decoded.as_deref().filter(|_| self.keys.is_none());
+        if let Some(opened) = decoded.and_then(|decoded| decoded.get(self.codec, limit)) {
+            return Ok(opened);
+        }
+        let opened = self.open(key, &stored.header, &stored.body, limit)?;
+        if let Some(decoded) = decoded {
+            decoded.set(&opened);
+        }
+        Ok(opened)
     }
 
     /// The values in the body of the record of `key` that was read under `header`.
@@ -109,19 +132,18 @@ impl Seal {
             let codec = header.codec();
             let data = SessionData::decode(codec, text, limit).map_err(body_fault)?;
             let recoded = (codec != self.codec).then(|| data.recoded(self.codec));
-            Ok(match recoded.flatten() {
-                None => Opened { data, outdated },
-                Some(data) => Opened {
-                    data,
-                    outdated: true,
-                },
-            })
+            let (data, outdated) = match recoded.flatten() {
+                None => (data, outdated),
+                Some(data) => (data, true),
+            };
+            let data = Arc::new(data);
+            Ok(Opened { data, outdated })
         };
         match (&self.keys, header.is_sealed()) {
             (None, false) => plain(false, body),
             (None, true) => Err(BadRecord::Sealed),
-            (Some(keys), false) if keys.require() => Err(BadRecord::Unsealed),
-            (Some(keys), false) => plain(keys.seal(), body),
+            (Some(keys), false) if keys.requires_seals() => Err(BadRecord::Unsealed),
+            (Some(keys), false) => plain(keys.seals(), body),
             (Some(keys), true) => {
                 let (text, outdated) = keys.open(&Place::of(key, header), body, limit)?;
                 plain(outdated, &text)
@@ -143,8 +165,11 @@ const fn body_fault(bad: BadBody) -> BadRecord {
 )]
 struct Place([u8; PLACE_LEN]);
 
-// Other uses of the same keys, if there will ever be any, have other labels.
 const LABEL: &[u8; 15] = b"latchkey body 1";
+#[cfg(feature = "seal")]
+const CARRIED_LABEL: &[u8; LABEL.len()] = b"latchkey cookie";
+#[cfg(feature = "seal")]
+const ROW_LABEL: &[u8; LABEL.len()] = b"latchkey mirror";
 const PLACE_LEN: usize = LABEL.len() + 32 + 2 + BOUND;
 
 impl Place {
@@ -167,6 +192,29 @@ impl Place {
             slot.copy_from_slice(part);
             rest = left;
         }
+        Self(place)
+    }
+
+    /// Of what a client carries under that name.
+    #[cfg(feature = "seal")]
+    fn of_carried(name: &str) -> Self {
+        Self::labelled(CARRIED_LABEL, name, &[])
+    }
+
+    /// Of what a secondary of that name is shown of a session.
+    #[cfg(feature = "seal")]
+    fn of_row(name: &str, session: crate::SessionHandle) -> Self {
+        Self::labelled(ROW_LABEL, name, session.as_bytes())
+    }
+
+    #[cfg(feature = "seal")]
+    fn labelled(label: &[u8; LABEL.len()], name: &str, more: &[u8]) -> Self {
+        let mut place = [0; PLACE_LEN];
+        let (front, rest) = place.split_at_mut(LABEL.len());
+        front.copy_from_slice(label);
+        let (hash, rest) = rest.split_at_mut(32);
+        hash.copy_from_slice(&Sha256::digest(name));
+        rest[..more.len()].copy_from_slice(more);
         Self(place)
     }
 }

@@ -9,11 +9,11 @@ use crate::{BadRecord, SessionId, SessionKey, UserId, UserKey};
 pub(crate) enum SealingKeys {}
 
 impl SealingKeys {
-    pub(super) const fn seal(&self) -> bool {
+    pub(super) const fn seals(&self) -> bool {
         match *self {}
     }
 
-    pub(super) const fn require(&self) -> bool {
+    pub(super) const fn requires_seals(&self) -> bool {
         match *self {}
     }
 

@@ -6,8 +6,10 @@ use std::{
 };
 
 use session_core::{
-    CommitError, Composed, Error, MemoryLocker, MemoryRecords, SessionId, Sessions, Timeouts,
+    CommitError, Composed, Error, MemoryLocker, MemoryRecords, RedlockLocker, SessionId, Sessions,
+    SystemClock, Timeouts,
 };
+use session_lock::{MemoryNode, Redlock};
 use session_testkit::FakeClock;
 
 fn parts(clock: &FakeClock) -> (MemoryRecords, impl Fn() -> MemoryLocker + use<>) {
@@ -90,4 +92,12 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("in memory nothing has to be waited for"),
     }
+}
+
+#[test]
+fn a_lock_whose_nodes_know_only_short_leases_is_no_locker_of_sessions() {
+    let node = MemoryNode::new("a", Arc::new(SystemClock));
+    let lock = Redlock::builder(vec![Arc::new(node)]).build().unwrap();
+    let refused = RedlockLocker::new(lock).unwrap_err();
+    assert_eq!(refused.setting(), "longest TTL of the lock");
 }

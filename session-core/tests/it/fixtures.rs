@@ -1,11 +1,13 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use session_core::{
-    Capabilities, Composed, MemoryLocker, MemoryRecords, MemoryStore, PrimaryStore, Promise,
+    Capabilities, Composed, MemoryLocker, MemoryRecords, MemorySecondary, MemoryStore,
+    PrimaryStore, Promise, RedlockLocker,
 };
-use session_lock::Clock;
+use session_lock::{Clock, LockNode, MemoryNode, Redlock};
 use session_testkit::{
     FakeClock, Yielding, locker::LockerFixture, primary::PrimaryFixture, records::RecordsFixture,
+    secondary::SecondaryFixture,
 };
 
 const PROMISES: Capabilities = Capabilities::NONE
@@ -13,7 +15,9 @@ const PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::LateHolderWritesNothing)
     .with(Promise::ExactlyOnceCommit)
     .with(Promise::LogoutIsFinal)
-    .with(Promise::BothClocks);
+    .with(Promise::BothClocks)
+    .with(Promise::Rotation)
+    .with(Promise::Users);
 
 /// How time passes in a fixture.
 pub(crate) trait Time: Clone + Send + Sync + 'static {
@@ -66,10 +70,7 @@ pub(crate) trait Kind: PrimaryStore + Clone {
 }
 
 impl Kind for MemoryStore {
-    const PROMISES: Capabilities = PROMISES
-        .with(Promise::OptimisticUpdate)
-        .with(Promise::Rotation)
-        .with(Promise::Users);
+    const PROMISES: Capabilities = PROMISES.with(Promise::OptimisticUpdate);
 
     fn on(clock: Arc<dyn Clock>) -> Self {
         Self::builder().clock(clock).build().unwrap()
@@ -182,6 +183,46 @@ impl LockerFixture for Half<Yielding<MemoryLocker>> {
     }
 
     fn locker(&self) -> Self::Locker {
+        self.half.clone()
+    }
+
+    async fn pass(&self, span: Duration) {
+        Time::pass(&self.clock, span).await;
+    }
+}
+
+/// A secondary in memory.
+pub(crate) struct Second(MemorySecondary);
+
+impl SecondaryFixture for Second {
+    type Store = MemorySecondary;
+
+    async fn fresh() -> Self {
+        Self(MemorySecondary::new())
+    }
+
+    fn store(&self) -> MemorySecondary {
+        self.0.clone()
+    }
+}
+
+/// Three nodes in memory.
+pub(crate) fn redlock(clock: &Arc<dyn Clock>) -> RedlockLocker {
+    let node = |name: &str| Arc::new(MemoryNode::new(name, Arc::clone(clock))) as Arc<dyn LockNode>;
+    let nodes = ["a", "b", "c"].map(node).to_vec();
+    let lock = Redlock::builder(nodes).clock(Arc::clone(clock));
+    let lock = lock.longest_ttl(Duration::from_secs(60)).build();
+    RedlockLocker::new(lock.unwrap()).unwrap()
+}
+
+impl LockerFixture for Half<RedlockLocker> {
+    type Locker = RedlockLocker;
+
+    async fn fresh() -> Self {
+        Self::on(|clock| redlock(&clock))
+    }
+
+    fn locker(&self) -> RedlockLocker {
         self.half.clone()
     }
 

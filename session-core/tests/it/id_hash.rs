@@ -9,7 +9,7 @@ fn sessions(store: &MemoryStore, key: &SealingKey) -> Sessions {
 
 #[tokio::test]
 async fn without_the_key_no_session_and_no_user_is_found() {
-    let (store, key) = (MemoryStore::new(), SealingKey::random());
+    let (store, key) = (MemoryStore::new(), SealingKey::generate());
     let ours = sessions(&store, &key);
     let mut guard = ours.create();
     let id = guard.login("ada", &"Ada").unwrap();
@@ -20,7 +20,7 @@ async fn without_the_key_no_session_and_no_user_is_found() {
     guard.commit().await.unwrap();
     for others in [
         Sessions::new(store.clone()),
-        sessions(&store, &SealingKey::random()),
+        sessions(&store, &SealingKey::generate()),
     ] {
         assert!(others.snapshot(&id).await.unwrap().is_none());
         assert!(others.lock(&id).await.is_err());

@@ -123,3 +123,70 @@ async fn a_span_that_passes_before_the_commit_ends_the_session() {
     assert!(matches!(refused, Err(CommitError::Expired)), "{refused:?}");
     assert!(!lives(&sessions, &id).await);
 }
+
+#[tokio::test]
+async fn a_guard_tells_how_long_the_session_lives_from_its_commit_on() {
+    let (sessions, clock) = bench();
+    let longer = Timeouts::new(60 * SECOND, 7200 * SECOND).unwrap();
+    for (change, expected) in [
+        (0, 3590 * SECOND),
+        (1, 7190 * SECOND),
+        (2, 100 * SECOND),
+        (3, 3600 * SECOND),
+        (4, 7200 * SECOND),
+    ] {
+        let id = stored(&sessions).await;
+        clock.pass(10 * SECOND, SECOND).await;
+        let mut guard = sessions.lock(&id).await.unwrap();
+        guard.insert("n", change).unwrap();
+        match change {
+            1 => guard.set_timeouts(longer),
+            2 => guard.expire_after(100 * SECOND).unwrap(),
+            3 => drop(guard.login("ada", &()).unwrap()),
+            4 => {
+                guard.set_timeouts(longer);
+                guard.login("ada", &()).unwrap();
+            }
+            _ => {}
+        }
+        let told = guard.remaining_at_commit();
+        assert_eq!(told.absolute, expected, "{change}");
+        let id = guard.commit().await.unwrap().id.unwrap_or(id);
+        let found = sessions.snapshot(&id).await.unwrap().unwrap().remaining();
+        assert_eq!(told, found, "{change}");
+    }
+    let mut new = sessions.create();
+    new.set_timeouts(longer);
+    assert_eq!(new.remaining_at_commit().absolute, 7200 * SECOND);
+}
+
+#[tokio::test]
+async fn a_snapshot_tells_how_long_ago_its_user_logged_in() {
+    let (sessions, clock) = bench();
+    let id = stored(&sessions).await;
+    clock.pass(10 * SECOND, SECOND).await;
+    let before = sessions.snapshot(&id).await.unwrap().unwrap();
+    assert_eq!(before.age(), 10 * SECOND);
+    let mut guard = sessions.lock(&id).await.unwrap();
+    let id = guard.login("ada", &()).unwrap();
+    guard.commit().await.unwrap();
+    clock.pass(5 * SECOND, SECOND).await;
+    let after = sessions.snapshot(&id).await.unwrap().unwrap();
+    assert_eq!(after.age(), 5 * SECOND);
+}
+
+#[tokio::test]
+async fn a_report_tells_whether_the_session_was_ended() {
+    let (sessions, _clock) = bench();
+    let id = stored(&sessions).await;
+    for end in [false, true] {
+        let mut guard = sessions.lock(&id).await.unwrap();
+        if end {
+            guard.logout();
+        }
+        assert_eq!(guard.commit().await.unwrap().is_ended, end);
+    }
+    let mut new = sessions.create();
+    new.destroy();
+    assert!(new.commit().await.unwrap().is_ended);
+}

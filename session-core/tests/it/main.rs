@@ -8,6 +8,7 @@ mod suites; // every store against every suite that it claims
 mod blocking; // sessions for threads without a runtime
 mod compile_time; // futures and guards go where services need them
 mod composed; // what protects a record when its locks are lost
+mod counting; // uses of limits in memory
 mod events; // what observers are told
 mod id_hash; // names that only holders of a key can make
 mod lifetimes; // lifetimes of single sessions

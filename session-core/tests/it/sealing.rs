@@ -338,7 +338,7 @@ async fn the_cap_on_a_record_leaves_the_seal_out() {
 #[tokio::test]
 async fn debug_output_of_sealed_sessions_hides_keys_and_values() {
     let store = MemoryStore::new();
-    let key = SealingKey::random();
+    let key = SealingKey::generate();
     let builder = Sessions::builder(store.clone()).seal(SealingKeys::new(&key));
     let mut shown = format!("{key:?} {builder:?}");
     let sessions = builder.build().unwrap();

@@ -1,4 +1,4 @@
-use session_core::{Composed, MemoryLocker, MemoryRecords, MemoryStore};
+use session_core::{Composed, MemoryLocker, MemoryRecords, MemoryStore, RedlockLocker};
 use session_testkit::{
     FakeClock, Yielding, locker_suite, primary::InJson, primary::Sealed, primary_store_suite,
     record_store_suite,
@@ -53,6 +53,22 @@ mod memory_records {
     record_store_suite!(Half<Yielding<MemoryRecords>>);
 }
 
+mod memory_secondary {
+    session_testkit::secondary_store_suite!(crate::fixtures::Second);
+}
+
+mod written_through_from_memory {
+    use super::*;
+    session_testkit::write_through_suite!(Memory<MemoryStore, RealTime>);
+}
+
+mod written_through_from_a_composed_store {
+    use super::*;
+    session_testkit::write_through_suite!(
+        Memory<Composed<Yielding<MemoryRecords>, Yielding<MemoryLocker>>, FakeClock>
+    );
+}
+
 mod memory_locker {
     use super::*;
     locker_suite!(Half<MemoryLocker>);
@@ -61,4 +77,9 @@ mod memory_locker {
 mod memory_locker_that_yields {
     use super::*;
     locker_suite!(Half<Yielding<MemoryLocker>>);
+}
+
+mod redlock_locker {
+    use super::*;
+    locker_suite!(Half<RedlockLocker>);
 }

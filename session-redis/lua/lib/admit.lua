@@ -39,8 +39,9 @@ local function admitted(login, index, labels, handle, ending, over, absolute_end
   local all_ended = true
   for _, other in ipairs(ending) do
     local hash = string.sub(other.member, 17)
-    local ended = pcall(finish, beside(index, 'session:' .. hash), beside(index, 'lock:' .. hash),
-      beside(index, 'queue:' .. hash), other.head, TOMBSTONE_MS)
+    local record = beside(index, 'session:' .. hash)
+    local ended = not (note and note_end(record, other.head))
+      and pcall(finish, record, beside(index, 'lock:' .. hash), beside(index, 'queue:' .. hash), other.head, TOMBSTONE_MS)
     all_ended = all_ended and ended
   end
   for _, one in ipairs(over) do

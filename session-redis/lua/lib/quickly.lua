@@ -3,7 +3,8 @@
 local revision
 local standing, expected = struct.unpack('>I8', found), struct.unpack('>I8', new)
 local ttl_ms = math.min(struct.unpack('>I8', new, 37), struct.unpack('>I8', new, 17) - now_ms)
-if ttl_ms > 0 and expected > standing and struct.unpack('>I8', found, 17) == struct.unpack('>I8', new, 17) then
+if ttl_ms > 0 and expected > standing and struct.unpack('>I8', found, 17) == struct.unpack('>I8', new, 17)
+  and not (note and note(key, new, 2 * expected)) then
   local put
   if not stage then
     put = redis.pcall('SET', key, new, 'PX', ttl_ms)

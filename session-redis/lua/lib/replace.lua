@@ -15,6 +15,11 @@ elseif not KEYS[4] or redis.call('PEXPIRE', KEYS[4], ttl_ms) == 1 then
     record = struct.pack('>I8', revision) .. string.sub(new, 9)
     if KEYS[4] then redis.call('SETRANGE', KEYS[4], 0, string.sub(record, 1, 8)) end
   end
+  local failed = note and note(KEYS[1], new, 2 * revision)
+  if failed then
+    if KEYS[4] then redis.pcall('UNLINK', KEYS[4]) end
+    return failed
+  end
   if KEYS[4] then
     redis.call('RENAME', KEYS[4], KEYS[1])
   else

@@ -28,13 +28,13 @@ use super::{
     scripts::Scripts,
 };
 use crate::{
+    contended::{self, Contended},
     delivery::{Delivered, Server, Undelivered},
     keys::{Keys, Prefix},
     scripts::Code,
     server_time::millis,
     under_lease,
     waiters::Waiters,
-    waiting::{self, Contended},
     write,
 };
 
@@ -339,6 +339,7 @@ impl Inner {
             return Err(CommitError::Expired);
         };
         let base = identity(RecordKind::Live, write.base);
+        let commit_id = write.header.commit_id;
         let (head, raw) = self.version(write.header, &write.body);
         let args = [
             owner.map(|owner| &owner.as_bytes()[..]),
@@ -351,6 +352,7 @@ impl Inner {
         let entry = Entry::new(script, &keys.shared(), &args);
         let delivered = self.deliver(action, &entry).await;
         write::outcome(key, delivered, || self.server.protocol(action))
+            .map(write::as_version(commit_id))
     }
 
     /// Head and JSON of a version, as they are stored.
@@ -439,7 +441,7 @@ impl PrimaryStore for SanicStore {
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {
         let inner = &*self.inner;
         let keys = inner.keys(key).ok_or(AcquireError::NoSession)?;
-        waiting::lock(self, key, &keys, request).await
+        contended::lock(self, key, &keys, request).await
     }
 
     async fn commit(
@@ -506,6 +508,7 @@ impl PrimaryStore for SanicStore {
         }
         let (mut header, timeouts) = (creation.header, creation.timeouts);
         header.idle_timeout = timeouts.idle();
+        let commit_id = header.commit_id;
         let (head, raw) = inner.version(header, &creation.body);
         let absolute = millis(timeouts.absolute()).to_string();
         let args = [
@@ -517,6 +520,7 @@ impl PrimaryStore for SanicStore {
         let create = Entry::new(&inner.scripts.create, &keys.shared(), &args);
         let delivered = inner.deliver(action, &create).await;
         write::outcome(key, delivered, || inner.server.protocol(action))
+            .map(write::as_version(commit_id))
     }
 
     async fn update(

@@ -1,11 +1,17 @@
-//! The suite of every primary store: on one Redis, on a node of a cluster, and over a pool of connections.
+//! The suite of every primary store: on one Redis, on a node of a cluster, over a pool of connections, with cached reads,
+//! and noting its writes for a secondary.
+
+use std::time::Duration;
 
 use redis::Value;
-use session_core::{Capabilities, Promise, SessionKey};
+use session_core::{
+    Capabilities, MemorySecondary, PrimaryStore as _, Promise, SecondaryPolicy, SessionKey,
+    SessionsBuilder,
+};
 use session_redis::RedisStore;
 use session_testkit::{primary::PrimaryFixture, servers::RedisServer};
 
-use crate::support::{fresh_prefix, patient};
+use crate::support::{fresh_prefix, patient, stays};
 
 const PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::NoLostUpdate)
@@ -19,34 +25,70 @@ const PROMISES: Capabilities = Capabilities::NONE
     .with(Promise::Rotation)
     .with(Promise::Users);
 
+#[derive(PartialEq)]
+enum Way {
+    Direct,
+    Pooled,
+    /// What happens elsewhere is seen a moment later.
+    Cached,
+    /// Each write is noted for a secondary.
+    Noting,
+}
+
 /// A prefix of its own on a server that tests share.
 struct Shared {
     server: &'static RedisServer,
     prefix: String,
     store: RedisStore,
+    way: Way,
 }
 
+const MIRROR: &str = "mirror";
+
 impl Shared {
-    async fn on(server: &'static RedisServer, pooled: bool) -> Self {
+    async fn on(server: &'static RedisServer, way: Way) -> Self {
         let prefix = fresh_prefix();
-        let builder = patient(&prefix);
-        let store = if pooled {
+        let mut builder = patient(&prefix);
+        if way == Way::Cached {
+            builder = builder.cached_reads(Duration::from_secs(60));
+        }
+        let store = if way == Way::Pooled {
             let pool = deadpool_redis::Config::from_url(server.url()).create_pool(None);
             builder.from_pool(pool.expect("the URL is right")).await
         } else {
             builder.connect(&server.url()).await
         };
         let store = store.expect("the server is there");
-        Self {
+        let shared = Self {
             server,
             prefix,
             store,
+            way,
+        };
+        shared.noting(&shared.store).await;
+        shared
+    }
+
+    async fn noting(&self, store: &RedisStore) {
+        if self.way == Way::Noting {
+            let opened = store.open_outbox(&[MIRROR]).await;
+            opened.expect("nobody else has opened another one");
         }
     }
 
     async fn elsewhere(&self) -> Option<RedisStore> {
         let builder = patient(&self.prefix);
-        builder.connect(&self.server.url()).await.ok()
+        let store = builder.connect(&self.server.url()).await.ok()?;
+        self.noting(&store).await;
+        Some(store)
+    }
+
+    fn configure(&self, builder: SessionsBuilder) -> SessionsBuilder {
+        if self.way == Way::Noting {
+            let policy = SecondaryPolicy::eventual();
+            return builder.secondary(MIRROR, MemorySecondary::new(), policy);
+        }
+        builder
     }
 
     async fn plant(&self, key: &SessionKey, bytes: &[u8]) -> bool {
@@ -62,14 +104,14 @@ impl Shared {
         let keys = self.server.keys_without_ttl_like(&all).await;
         let mut keys = keys.expect("the server is there");
         // That a user is disabled is known until it is not.
-        let may_stay = |key: &str| key.contains(":epoch:");
+        let may_stay = |key: &str| key.contains(":epoch:") || stays(key);
         keys.retain(|key| !may_stay(key));
         keys
     }
 }
 
 macro_rules! fixture {
-    ($name:ident, $server:expr, pooled: $pooled:literal) => {
+    ($name:ident, $server:expr, $way:ident) => {
         struct $name(Shared);
 
         impl PrimaryFixture for $name {
@@ -79,7 +121,7 @@ macro_rules! fixture {
 
             async fn fresh() -> Self {
                 let server = $server.shared().await.expect("a server can be had");
-                Self(Shared::on(server, $pooled).await)
+                Self(Shared::on(server, Way::$way).await)
             }
 
             fn store(&self) -> RedisStore {
@@ -88,6 +130,10 @@ macro_rules! fixture {
 
             async fn elsewhere(&self) -> Option<RedisStore> {
                 self.0.elsewhere().await
+            }
+
+            fn configure(&self, builder: SessionsBuilder) -> SessionsBuilder {
+                self.0.configure(builder)
             }
 
             async fn plant(&self, key: &SessionKey, bytes: &[u8]) -> bool {
@@ -101,9 +147,11 @@ macro_rules! fixture {
     };
 }
 
-fixture!(OneRedis, RedisServer::builder(), pooled: false);
-fixture!(ClusterNode, RedisServer::builder().cluster(), pooled: false);
-fixture!(Pooled, RedisServer::builder(), pooled: true);
+fixture!(OneRedis, RedisServer::builder(), Direct);
+fixture!(ClusterNode, RedisServer::builder().cluster(), Direct);
+fixture!(Pooled, RedisServer::builder(), Pooled);
+fixture!(Cached, RedisServer::builder(), Cached);
+fixture!(Noting, RedisServer::builder(), Noting);
 
 mod on_one_redis {
     session_testkit::primary_store_suite!(super::OneRedis);
@@ -117,10 +165,26 @@ mod as_json_on_one_redis {
     session_testkit::primary_store_suite!(session_testkit::primary::InJson<super::OneRedis>);
 }
 
+mod noting_its_writes {
+    session_testkit::primary_store_suite!(super::Noting);
+}
+
+mod written_through {
+    session_testkit::write_through_suite!(super::OneRedis);
+}
+
+mod written_through_from_a_node_of_a_cluster {
+    session_testkit::write_through_suite!(super::ClusterNode);
+}
+
 mod on_a_node_of_a_cluster {
     session_testkit::primary_store_suite!(super::ClusterNode);
 }
 
 mod over_a_pool {
     session_testkit::primary_store_suite!(super::Pooled);
+}
+
+mod with_cached_reads {
+    session_testkit::primary_store_suite!(super::Cached);
 }

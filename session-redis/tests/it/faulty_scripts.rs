@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use redis::Value;
-use session_core::{AcquireError, CommitError, Error, SessionData, SessionId, Sessions};
+use session_core::{
+    AcquireError, Allowance, Codec, CommitError, CountedName, Error, Header, Limit,
+    MemorySecondary, PrimaryStore as _, RecordKind, SecondaryPolicy, SessionData, SessionId,
+    Sessions, UseCounter,
+};
 use session_redis::{RedisStore, SanicStore};
 use session_testkit::servers::RedisServer;
 
-use crate::support::{TestResult, assert_all_keys_end, count, counter, fresh_prefix, shared};
+use crate::support::{TestResult, assert_all_keys_end, count, counter, fresh_prefix, get, shared};
 
 /// Counts the calls of a script and fails, once, the one whose number stands in a key of the test's.
 fn prelude(prefix: &str) -> String {
@@ -38,6 +43,8 @@ pub(crate) struct Faulty {
     pub(crate) sessions: Sessions,
     /// The same sessions through healthy scripts.
     pub(crate) healthy: Sessions,
+    /// What the sessions are written through to, unless the test takes records away.
+    pub(crate) mirror: Option<MemorySecondary>,
     /// The number of the call that is to fail.
     armed: AtomicU32,
 }
@@ -50,19 +57,62 @@ impl Faulty {
     pub(crate) async fn on(server: &'static RedisServer) -> TestResult<Self> {
         let prefix = fresh_prefix();
         let builder = RedisStore::builder().prefix(&prefix);
-        let healthy = Sessions::new(builder.clone().connect(&server.url()).await?);
         let store = builder
+            .clone()
             .script_prelude(prelude(&prefix))
             .connect(&server.url())
             .await?;
-        let sessions = Sessions::builder(store).lease(LEASE).build()?;
+        let sessions = Sessions::builder(store.clone()).lease(LEASE).build()?;
+        // It notes its writes, and leaves their delivery to others: the scripts for that are not to fail.
+        store.open_outbox(&[MIRROR]).await?;
+        let mirror = MemorySecondary::new();
+        let healthy = Sessions::builder(builder.connect(&server.url()).await?);
+        let policy = SecondaryPolicy::eventual();
+        let healthy = healthy.secondary(MIRROR, mirror.clone(), policy);
         Ok(Self {
             server,
             prefix,
             sessions,
-            healthy,
+            healthy: healthy.open().await?,
+            mirror: Some(mirror),
             armed: AtomicU32::new(0),
         })
+    }
+
+    /// The secondary shows every session that lives, as it is stored, and no other.
+    async fn assert_mirrored(&self) -> TestResult {
+        let (Some(mirror), Some(through)) = (&self.mirror, self.healthy.write_through()) else {
+            return Ok(());
+        };
+        through.drain(Duration::from_secs(30)).await?;
+        let mut shown: Vec<_> = mirror
+            .rows()
+            .into_iter()
+            .map(|(handle, row)| Ok((handle, n(row.codec, &row.body)?)))
+            .collect::<TestResult<_>>()?;
+        let mut stored = Vec::new();
+        for key in self
+            .server
+            .keys(&format!("{}:*:session:*", self.prefix))
+            .await?
+        {
+            // The copy of a grace may be over meanwhile.
+            let Some(record) = get(self.server, &key).await? else {
+                continue;
+            };
+            let (header, body) = Header::decode(&record)?;
+            if header.kind == RecordKind::Live {
+                let body = Bytes::from(record).slice(body..);
+                stored.push((header.handle, n(header.codec(), &body)?));
+            }
+        }
+        shown.sort_unstable();
+        stored.sort_unstable();
+        assert!(
+            shown == stored,
+            "the secondary shows {shown:?}, stored are {stored:?}"
+        );
+        Ok(())
     }
 
     /// The scripts for sessions that are shared with sanic-cookies.
@@ -81,6 +131,7 @@ impl Faulty {
             prefix,
             sessions,
             healthy,
+            mirror: None,
             armed: AtomicU32::new(0),
         })
     }
@@ -110,7 +161,7 @@ impl Faulty {
     pub(crate) async fn only_with_keys(&self, count: u32) -> TestResult {
         let keys = format!("{}-keys", self.prefix);
         self.server
-            .command(&["SET", &keys, &count.to_string(), "PX", "60000"])
+            .command(&["SET", &keys, &count.to_string(), "PX", "1800000"])
             .await?;
         Ok(())
     }
@@ -144,6 +195,7 @@ impl Faulty {
                 Err(error) => return Err(format!("call {number}: {error:?}").into()),
             }
             assert_all_keys_end(self.server, &self.prefix).await?;
+            self.assert_mirrored().await?;
             if !hit {
                 return Ok(number - 1);
             }
@@ -162,6 +214,13 @@ async fn act_armed<T>(
     act(id).await
 }
 
+/// The value of `n`.
+fn n(codec: Codec, body: &Bytes) -> TestResult<Option<u32>> {
+    let data = SessionData::from_encoded(codec, body);
+    Ok(data.map_err(|fault| fault.to_string())?.get("n")?)
+}
+
+const MIRROR: &str = "mirror";
 const LEASE: Duration = Duration::from_millis(300);
 pub(crate) const LARGE: usize = 4096;
 
@@ -405,4 +464,31 @@ pub(crate) async fn waits(faulty: &Faulty) -> TestResult<u32> {
 async fn waiting_with_a_failing_call_ends_in_the_lock_or_an_error() -> TestResult {
     assert!(waits(&Faulty::scripts().await?).await? >= 4);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_use_of_a_limit_with_a_failing_call_is_counted_or_not_as_it_says() -> TestResult {
+    let faulty = Faulty::scripts().await?;
+    let builder = RedisStore::builder().prefix(&faulty.prefix);
+    let builder = builder.script_prelude(prelude(&faulty.prefix));
+    let store = builder.connect(&faulty.server.url()).await?;
+    let limit = Limit::new(5, Duration::from_secs(60))?;
+    for number in 1_u32.. {
+        let name = CountedName::new("call", &number.to_string());
+        faulty.fail_call(number).await?;
+        let taken = store.take(&name, &limit).await;
+        let hit = faulty.was_hit().await?;
+        assert_eq!(taken.is_err(), hit, "call {number}: {taken:?}");
+        let left = if hit { 5 } else { 4 };
+        assert_eq!(
+            store.look(&name, &limit).await?,
+            Allowance::Granted { left }
+        );
+        assert_all_keys_end(faulty.server, &faulty.prefix).await?;
+        if !hit {
+            assert!(number > 3, "its time, its reading and its writing failed");
+            return Ok(());
+        }
+    }
+    unreachable!("scripts are finite")
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::future_not_send, reason = "each test runs on one thread")]
 
 mod bad_input;
+mod cached;
 mod cohort;
 mod conformance;
 mod delivery;
@@ -11,10 +12,13 @@ mod faulty_scripts;
 mod flights;
 mod full_server;
 mod joined;
+mod limits;
 mod queue;
+mod revocations;
 mod sanic;
 mod scripts;
 mod sealing;
+mod secondary;
 mod secrets;
 mod slot_migration;
 mod sources;

@@ -7,8 +7,12 @@ use session_testkit::scripts::LuaScript;
 fn scripts() -> Vec<LuaScript> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let libraries = [&here.join("lua/lib"), &here.join("../session-lock/lua/lib")];
-    let scripts = LuaScript::all_in(&here.join("lua"), &libraries.map(AsRef::as_ref));
+    let mut scripts = LuaScript::all_in(&here.join("lua"), &libraries.map(AsRef::as_ref));
     assert!(scripts.len() >= 9);
+    scripts.extend(LuaScript::all_in(
+        &here.join("lua/row"),
+        &libraries.map(AsRef::as_ref),
+    ));
     scripts
 }
 

@@ -80,7 +80,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 }
 
 fn random_keys() -> SealingKeys {
-    SealingKeys::new(&SealingKey::random())
+    SealingKeys::new(&SealingKey::generate())
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn tampered_and_truncated_records_are_refused_and_left_alone() -> TestResu
 
 #[tokio::test]
 async fn keys_are_replaced_while_sessions_live_on() -> TestResult {
-    let (old, new) = (SealingKey::random(), SealingKey::random());
+    let (old, new) = (SealingKey::generate(), SealingKey::generate());
     let bench = Bench::new(SealingKeys::new(&old)).await?;
     let open = |keys| Sessions::builder(bench.store.clone()).seal(keys).build();
     let both = open(SealingKeys::new(&new).opening(&old))?;

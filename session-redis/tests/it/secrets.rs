@@ -76,7 +76,7 @@ async fn a_full_trace_of_all_operations_holds_no_secret() -> TestResult {
         .finish();
     // This runtime has one thread, and so all of its tasks are seen.
     let _tracing = tracing::subscriber::set_default(subscriber);
-    let key = SealingKey::random();
+    let key = SealingKey::generate();
     let store = builder().connect(&shared().await?.url()).await?;
     let sealed = Sessions::builder(store.clone())
         .seal(SealingKeys::new(&key))

@@ -254,7 +254,8 @@ pub async fn cancelled_wait_leaves_nothing<F: LockerFixture>(fixture: &F) {
     let locker = fixture.locker();
     let key = key();
     for polls in 1..12 {
-        let holder = lock(&locker, &key).await;
+        // It may be on its way to a waiter that has just gone.
+        let holder = lock_soon(fixture, &key).await;
         let wait = request(LONG, ms(50));
         let waited = cancel_after(polls, locker.lock(&key, &wait, ANY));
         let waited = meanwhile(fixture, waited).await;

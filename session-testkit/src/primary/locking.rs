@@ -43,7 +43,12 @@ pub async fn a_session_locked_elsewhere_is_locked_here<F: PrimaryFixture>(fixtur
         Err(AcquireError::Held { .. })
     ));
     guard.commit().await.expect("it can be given back");
-    let here = sessions.lock(&id).wait_at_most(Duration::ZERO).await;
+    // Not at once: it may be offered to the waiter that has just gone, until this process hands it back.
+    let here = sessions
+        .lock(&id)
+        .wait_at_most(LONG_LEASE / 2)
+        .into_future();
+    let here = meanwhile(fixture, here).await;
     here.expect("it is free")
         .discard()
         .await

@@ -297,7 +297,10 @@ pub(crate) fn builder<F: PrimaryFixture>(fixture: &F) -> SessionsBuilder {
     settings(fixture, fixture.store())
 }
 
-fn settings<F: PrimaryFixture>(fixture: &F, store: impl PrimaryStore) -> SessionsBuilder {
+pub(crate) fn settings<F: PrimaryFixture>(
+    fixture: &F,
+    store: impl PrimaryStore,
+) -> SessionsBuilder {
     let builder = Sessions::builder(store)
         .lease(LONG_LEASE)
         .wait_timeout(WAIT)

@@ -477,13 +477,13 @@ pub async fn regenerate_never_passes_the_absolute_timeout<F: PrimaryFixture>(fix
     if !can_rotate(fixture).await {
         return;
     }
-    let sessions = living(fixture, 800, 1_200);
+    let sessions = living(fixture, 3_000, 4_500);
     let old = stored(&sessions, 1).await;
-    fixture.pass(ms(500)).await;
+    fixture.pass(ms(2_000)).await;
     let new = regenerated(&sessions, &old).await;
-    fixture.pass(ms(500)).await;
+    fixture.pass(ms(2_000)).await;
     assert_eq!(value(&sessions, &new).await, Some(1), "it is in use");
-    fixture.pass(ms(500)).await;
+    fixture.pass(ms(2_000)).await;
     assert_eq!(value(&sessions, &new).await, None, "it lives on and on");
     assert_eq!(value(&sessions, &old).await, None);
 }

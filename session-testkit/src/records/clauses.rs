@@ -1,6 +1,6 @@
 use session_core::{
-    CommitError, CommitId, Committed, Creation, LoadLocked, RecordStore, SessionId, SessionKey,
-    StoreTime, Stored, Timeouts, TouchAfter,
+    CommitError, CommitId, Committed, Creation, Leaves, LoadLocked, Pointer, Promise, RecordKind,
+    RecordStore, Rotation, SessionId, SessionKey, StoreTime, Stored, Timeouts, TouchAfter,
 };
 use session_lock::FencingToken;
 
@@ -256,6 +256,82 @@ pub async fn destroy_of_unknown_stores_nothing<F: RecordsFixture>(fixture: &F) {
     created.expect("nothing stands in its place");
 }
 
+/// Clause 2: who comes late ends, touches and moves nothing.
+pub async fn a_late_holder_ends_touches_and_moves_nothing<F: RecordsFixture>(fixture: &F) {
+    let store = fixture.store();
+    let (key, _) = create(&store).await;
+    let seen = load_locked(&store, &key, FIRST).await.expect("it is there");
+    load_locked(&store, &key, SECOND)
+        .await
+        .expect("it is there");
+    let to = SessionId::random_in(key.bucket());
+    let mut answers = vec![
+        store.touch_locked(&key, FIRST).await,
+        store.end(&key, FIRST).await,
+    ];
+    if store.capabilities().has(Promise::Rotation) {
+        answers.push(move_to(&store, &key, FIRST, &seen, *to.key()).await);
+    }
+    for refused in answers {
+        assert!(
+            matches!(refused, Err(CommitError::LeaseLost { .. })),
+            "{refused:?}"
+        );
+    }
+    unchanged(&store, &key, &seen).await;
+    assert!(load(&store, to.key()).await.is_none());
+    let touched = store.touch_locked(&key, SECOND).await;
+    touched.expect("it is the holder's");
+    let ended = store.end(&key, SECOND).await;
+    ended.expect("it is the holder's");
+    assert!(load(&store, &key).await.is_none());
+    for refused in [
+        store.touch_locked(&key, SECOND).await,
+        store.end(&key, SECOND).await,
+    ] {
+        assert!(
+            matches!(refused, Err(CommitError::Destroyed)),
+            "{refused:?}"
+        );
+    }
+}
+
+/// Clause 6: a session goes on under its new ID, and nothing writes through the old one.
+pub async fn a_moved_session_is_read_under_both_ids_and_written_under_the_new_one<
+    F: RecordsFixture,
+>(
+    fixture: &F,
+) {
+    let store = fixture.store();
+    if !store.capabilities().has(Promise::Rotation) {
+        return;
+    }
+    let (key, _) = create(&store).await;
+    let seen = load_locked(&store, &key, FIRST).await.expect("it is there");
+    let to = *SessionId::random_in(key.bucket()).key();
+    let moved = move_to(&store, &key, FIRST, &seen, to).await;
+    moved.expect("it is the holder's");
+    let new = load_locked(&store, &to, FIRST).await.expect("it goes on");
+    assert_eq!(
+        (new.body.clone(), new.header.kind),
+        (body(2), RecordKind::Live)
+    );
+    assert!(new.header.revision > seen.header.revision);
+    assert_eq!(new.header.created, seen.header.created);
+    let old = load(&store, &key).await.expect("it is there for the grace");
+    assert_eq!((old.header.kind, old.body), (RecordKind::Alias, body(9)));
+    // The token outlives nothing: the alias takes no lock and no write.
+    let locked = load_locked(&store, &key, SECOND).await.expect("an alias");
+    assert_eq!(locked.header.kind, RecordKind::Alias);
+    let refused = store
+        .commit(&key, FIRST, next_version(&seen, &body(3)))
+        .await;
+    assert!(matches!(refused, Err(CommitError::Rotated)), "{refused:?}");
+    let alias = store.destroy(&key).await.expect("the store answers");
+    assert!(alias.is_some_and(|alias| alias.header.kind == RecordKind::Alias));
+    assert!(load(&store, &to).await.is_some(), "ended by its alias");
+}
+
 /// A touch moves the idle end, upwards, never past the absolute one, and nothing else.
 pub async fn a_touch_moves_the_idle_end_only<F: RecordsFixture>(fixture: &F) {
     let store = fixture.store();
@@ -344,6 +420,37 @@ async fn create(store: &impl RecordStore) -> (SessionKey, Committed) {
     let key = *SessionId::random().key();
     let created = create_at(store, &key, Timeouts::default()).await;
     (key, created.expect("a new record is stored"))
+}
+
+/// Lets a session go on under another ID, with an alias under the old one.
+async fn move_to(
+    store: &impl RecordStore,
+    key: &SessionKey,
+    token: FencingToken,
+    seen: &Stored,
+    to: SessionKey,
+) -> Result<(), CommitError> {
+    let write = next_version(seen, &body(2));
+    let mut alias = new_header();
+    alias.kind = RecordKind::Alias;
+    alias.absolute_end = seen.header.absolute_end;
+    alias.idle_timeout = seen.header.idle_timeout;
+    let rotation = Rotation {
+        base: write.base,
+        to,
+        header: write.header,
+        body: write.body,
+        leaves: Leaves::Alias(Pointer {
+            key: *key,
+            header: alias,
+            body: body(9),
+        }),
+        grace: ms(60_000),
+        earlier: Vec::new(),
+        forgotten: Vec::new(),
+        login: None,
+    };
+    store.rotate(key, token, rotation).await.map(|_moved| ())
 }
 
 async fn create_at(

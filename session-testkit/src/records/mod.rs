@@ -59,6 +59,8 @@ macro_rules! record_store_suite {
             create_never_overwrites
             destroy_ends_under_any_token
             destroy_of_unknown_stores_nothing
+            a_late_holder_ends_touches_and_moves_nothing
+            a_moved_session_is_read_under_both_ids_and_written_under_the_new_one
             a_touch_moves_the_idle_end_only
             a_touch_brings_nothing_back
             times_are_the_stores_own

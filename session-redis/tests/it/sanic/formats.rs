@@ -54,7 +54,7 @@ async fn what_sanic_cookies_cannot_read_is_refused_when_sessions_are_built() -> 
     let build = |codec| Sessions::builder(bench.store.clone()).codec(codec).build();
     assert!(build(Codec::MessagePack).is_err());
     assert!(build(Codec::Json).is_ok());
-    let keys = SealingKeys::new(&SealingKey::random());
+    let keys = SealingKeys::new(&SealingKey::generate());
     let sealed = Sessions::builder(bench.store.clone()).seal(keys).build();
     let error = sealed.err().ok_or("sealed records were accepted")?;
     assert!(error.to_string().contains("JSON"), "{error}");

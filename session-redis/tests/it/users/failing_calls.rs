@@ -344,7 +344,9 @@ async fn a_revocation_with_a_failing_call_is_done_when_it_says_so() -> TestResul
 
 #[tokio::test]
 async fn a_list_with_a_failing_call_is_an_error_or_names_only_what_lives() -> TestResult {
-    let faulty = Faulty::scripts().await?;
+    let mut faulty = Faulty::scripts().await?;
+    faulty.mirror = None;
+    let faulty = &faulty;
     let healthy = &faulty.healthy;
     let act = async |_: &SessionId| {
         let user = fresh_user();

@@ -36,7 +36,7 @@ const SETTINGS: [&str; 5] = [
     "listen_addresses=127.0.0.1",
     // A path of a socket has a short limit, which a temporary directory may exceed.
     "unix_socket_directories=",
-    "max_connections=200",
+    "max_connections=400",
     "shared_buffers=16MB",
     "autovacuum=off",
 ];

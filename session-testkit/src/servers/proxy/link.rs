@@ -29,6 +29,7 @@ use crate::servers::resp;
 /// arrive when the client has gone.
 #[derive(Debug)]
 pub(super) struct Link {
+    number: u64,
     hold_requests: watch::Sender<bool>,
     replies: watch::Sender<Replies>,
     /// Requests without the server's answer; `None` once the server's side has ended.
@@ -81,6 +82,7 @@ impl Link {
         server: TcpStream,
     ) -> Arc<Self> {
         let link = Arc::new(Self {
+            number,
             hold_requests: watch::Sender::new(false),
             replies: watch::Sender::new(Replies::Pass),
             unanswered: watch::Sender::new(Some(0)),
@@ -121,6 +123,10 @@ impl Link {
             server: vec![forward.abort_handle(), answers.abort_handle()],
         };
         link
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) fn hold_requests(&self) {

@@ -212,6 +212,16 @@ impl Proxy {
         }
     }
 
+    /// As [`hold_replies`](Self::hold_replies), of one connection, by [its number](Request::connection).
+    pub fn hold_replies_on(&self, connection: u64) {
+        self.links.set_replies(connection, Replies::Hold);
+    }
+
+    /// As [`drop_replies`](Self::drop_replies), of one connection, by [its number](Request::connection).
+    pub fn drop_replies_on(&self, connection: u64) {
+        self.links.set_replies(connection, Replies::Drop);
+    }
+
     /// Makes the connections open now half-open: requests arrive, and nothing comes back, not even
     /// the end of the connection, until [`heal`](Self::heal) closes them.
     pub fn drop_replies(&self) {
@@ -294,6 +304,12 @@ impl Links {
 
     fn open(&self) -> Vec<Arc<Link>> {
         self.lock().clone()
+    }
+
+    fn set_replies(&self, connection: u64, replies: Replies) {
+        let mut links = self.open();
+        links.retain(|link| link.number() == connection);
+        links.iter().for_each(|link| link.set_replies(replies));
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {

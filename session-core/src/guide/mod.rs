@@ -1,0 +1,4 @@
+//! Longer texts.
+
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}

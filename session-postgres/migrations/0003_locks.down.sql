@@ -1,0 +1,2 @@
+DROP TABLE latchkey_waiters;
+DROP TABLE latchkey_locks;
