@@ -51,7 +51,8 @@ let sessions = Sessions::builder(store)
 //! - [`SessionData`] is what both hold: values by key, each encoded on its own. A [`Key`] ties a name to a type.
 //! - A [`Codec`] is how values are written: MessagePack, or JSON for services in other languages.
 //! - A *store* keeps sessions: [`MemoryStore`] in this process, `RedisStore` on a server (feature `redis`). For stores
-//!   of your own, [`core::PrimaryStore`] says what they must promise.
+//!   of your own, [`core::PrimaryStore`] says what they must promise. A cookie can carry a whole session instead, without
+//!   any lock: `CarriedStore` (feature `cookie`).
 //! - A *lease* is the right to a lock for a limited time, renewed while the guard lives.
 //!
 //! # Which call
@@ -100,33 +101,50 @@ let sessions = Sessions::builder(store)
 //! |---|---|---|
 //! | `redis` | yes | `RedisStore`: the primary store on one Redis or Valkey, 6.2 or newer |
 //! | `lock` | | `lock`: locks of their own, for any resource, over one or several Redis or Valkey servers |
-//! | `tls` | | `rediss://` |
+//! | `tls` | | `rediss://`, `postgres::Postgres::connect_tls` |
 //! | `deadpool` | | `RedisStore::from_pool` for a `deadpool-redis` pool |
 //! | `blocking` | | `blocking::Sessions`, for threads without an async runtime |
 //! | `seal` | | `SealingKeys`: records sealed at rest |
+//! | `cookie` | | `cookie`: sessions that travel in a cookie, encrypted (AEAD, Fernet) or signed (JWT) |
+//! | `postgres` | | `postgres`: sessions in PostgreSQL, as primary or secondary; the tables that Python services with piccolo_api or sanic-cookies have there |
 //! | `sanic` | | `SanicStore`: sessions shared with Python services that use sanic-cookies |
+//! | `web` | | `web`: a tower layer and axum extractors for the session of a request |
+//! | `metrics` | | every operation counted through the [`metrics`](https://docs.rs/metrics) facade: [`core::guide::metrics`] |
 //! | `full` | | everything |
 
+#[cfg(feature = "cookie")]
+pub use session_cookie as cookie;
 pub use session_core as core;
 #[cfg(feature = "blocking")]
 pub use session_core::blocking;
 pub use session_core::{
-    AcquireError, Codec, CommitError, CommitReport, ConfigError, DestroyError, Error, Event, Fault,
-    InvalidSessionId, InvalidUserId, Key, LabelsTooLong, ListedSession, LockBuilder, Login,
-    LoginError, LoginTicket, LossCause, MemoryStore, Observer, ReadError, ReadSession, Remaining,
-    Result, Revocation, SessionData, SessionGuard, SessionHandle, SessionId, Sessions,
-    SessionsBuilder, ShutdownTimedOut, Snapshot, StoreError, StoreTime, Timeouts, Unlocked,
-    UnlockedSession, UserId, UserSessions, ValueError, WhenFull, WithError,
+    AcquireError, Applied, Backlog, Change, Codec, CommitError, CommitReport, ConfigError,
+    Delivery, DestroyError, DrainTimedOut, Error, Event, Fault, InvalidSessionId, InvalidUserId,
+    Key, LabelsTooLong, Limit, ListedSession, LockBuilder, Login, LoginError, LoginTicket,
+    LossCause, MemorySecondary, MemoryStore, MemoryUseCounter, Observer, ReadError, ReadSession,
+    Remaining, Result, Revocation, Row, SecondaryPolicy, SecondaryReport, SecondaryStore,
+    SessionData, SessionGuard, SessionHandle, SessionId, Sessions, SessionsBuilder,
+    ShutdownTimedOut, Snapshot, StoreError, StoreTime, Timeouts, Unlocked, UnlockedSession,
+    UseCounter, UserId, UserSessions, ValueError, Version, WhenFull, WithError, WriteThrough,
+};
+#[cfg(feature = "cookie")]
+pub use session_core::{
+    CarriedSession, CarriedStore, CommitCarriedError, LoadCarriedError, MemoryRevocationList,
+    RevocationList, Unusable,
 };
 #[cfg(feature = "seal")]
 pub use session_core::{SealingCipher, SealingKey, SealingKeys};
 #[cfg(feature = "lock")]
 #[doc(alias = "redlock")]
 pub use session_lock as lock;
+#[cfg(feature = "postgres")]
+pub use session_postgres as postgres;
 #[cfg(feature = "redis")]
-pub use session_redis::{RedisStore, RedisStoreBuilder};
+pub use session_redis::{CacheStatistics, RedisSecondary, RedisStore, RedisStoreBuilder};
 #[cfg(feature = "sanic")]
 pub use session_redis::{SanicStore, SanicStoreBuilder};
+#[cfg(feature = "web")]
+pub use session_web as web;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
