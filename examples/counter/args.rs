@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assignment::StoreSettings;
 
-/// Counts the updates that get lost when several processes change the same sessions in one Redis.
+/// Counts the updates that get lost when several processes change the same sessions in one Redis, or one PostgreSQL.
 ///
 /// Each worker process is named with its ID. SIGTERM lets one finish its rounds; SIGKILL is a crash.
 ///
@@ -15,8 +15,16 @@ use crate::assignment::StoreSettings;
 #[command(name = "counter", max_term_width = 100)]
 pub(crate) struct Args {
     /// The Redis or Valkey to use, as redis://[user:password@]host[:port][/database]
+    #[arg(long, value_name = "URL", required_unless_present = "primary")]
+    pub(crate) redis: Option<String>,
+
+    /// Keep the sessions in PostgreSQL, as postgresql://user[:password]@host[:port]/database; tables by `migrate`
     #[arg(long, value_name = "URL")]
-    pub(crate) redis: String,
+    pub(crate) primary: Option<String>,
+
+    /// Where sessions in PostgreSQL are locked [default: redlock with --redis, else postgres]
+    #[arg(long, value_enum, requires = "primary")]
+    locker: Option<Locker>,
 
     /// Worker processes
     #[arg(long, value_name = "P", default_value_t = 4, value_parser = value_parser!(u32).range(1..=256))]
@@ -76,6 +84,15 @@ pub(crate) enum Mode {
     Update,
 }
 
+/// Who locks sessions that are kept in PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum Locker {
+    /// The Redis of --redis, as the one node of a Redlock
+    Redlock,
+    /// PostgreSQL itself
+    Postgres,
+}
+
 /// When a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Limit {
@@ -88,6 +105,9 @@ impl Args {
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.mode == Mode::Update && self.hold_ms > 0 {
             return Err("--hold-ms needs --mode locked or unlocked: an update cannot pause");
+        }
+        if self.locker == Some(Locker::Redlock) && self.redis.is_none() {
+            return Err("--locker redlock needs --redis: its node");
         }
         Ok(())
     }
@@ -105,7 +125,12 @@ impl Args {
 
     pub(crate) fn store(&self) -> StoreSettings {
         StoreSettings {
-            url: self.redis.clone(),
+            redis: self.redis.clone(),
+            primary: self.primary.clone(),
+            locker: self.locker.unwrap_or(match self.redis {
+                Some(_) => Locker::Redlock,
+                None => Locker::Postgres,
+            }),
             lease: self.lease_ms.map(Duration::from_millis),
             wait: self.wait_ms.map(Duration::from_millis),
             max_waiters: self.tasks,
@@ -162,6 +187,21 @@ mod tests {
                 "{words}"
             );
         }
+    }
+
+    #[test]
+    fn sessions_in_postgresql_are_locked_where_the_flags_say() {
+        let locker = |words: &str| {
+            let args = parse(&format!("--primary postgresql://h/app --rounds 1 {words}")).unwrap();
+            args.check().map(|()| args.store().locker)
+        };
+        assert_eq!(locker(""), Ok(Locker::Postgres));
+        assert_eq!(locker("--redis redis://h"), Ok(Locker::Redlock));
+        let both = "--redis redis://h --locker postgres";
+        assert_eq!(locker(both), Ok(Locker::Postgres));
+        assert!(locker("--locker redlock").is_err());
+        let without = parse("--redis redis://h --rounds 1 --locker postgres");
+        assert_eq!(without.err().map(|error| error.exit_code()), Some(2));
     }
 
     #[test]

@@ -1,11 +1,16 @@
-use std::{io, io::BufRead, time::Duration};
+use std::{io, io::BufRead, sync::Arc, time::Duration};
 
-use latchkey::{RedisStore, SessionId, Sessions, Timeouts};
+use latchkey::{
+    RedisStore, SessionId, Sessions, Timeouts,
+    core::{Composed, PrimaryStore, RedlockLocker},
+    lock::{RedisNode, Redlock},
+    postgres::{Postgres, PostgresLocker, PostgresRecords},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BoxError,
-    args::{Limit, Mode},
+    args::{Limit, Locker, Mode},
 };
 
 /// What the parent tells a worker. It goes through the worker's standard input, one line of JSON: session IDs and
@@ -74,7 +79,9 @@ const fn mix(number: u64) -> u64 {
 /// How parent and workers reach the sessions.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoreSettings {
-    pub(crate) url: String,
+    pub(crate) redis: Option<String>,
+    pub(crate) primary: Option<String>,
+    pub(crate) locker: Locker,
     pub(crate) lease: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) max_waiters: u32,
@@ -82,7 +89,32 @@ pub(crate) struct StoreSettings {
 
 impl StoreSettings {
     pub(crate) async fn open(&self) -> Result<Sessions, BoxError> {
-        let store = RedisStore::connect(&self.url).await?;
+        match &self.primary {
+            None => self.configure(RedisStore::connect(self.redis()?).await?),
+            Some(url) => {
+                let postgres = Postgres::connect(url).await?;
+                let records = PostgresRecords::new(&postgres).await?;
+                match self.locker {
+                    Locker::Postgres => {
+                        let locker = PostgresLocker::new(&postgres).await?;
+                        self.configure(Composed::new(records, locker))
+                    }
+                    Locker::Redlock => {
+                        let node = Arc::new(RedisNode::connect(self.redis()?)?);
+                        let lock = Redlock::builder(vec![node]).longest_ttl(LONGEST_LEASE);
+                        let locker = RedlockLocker::new(lock.build()?)?;
+                        self.configure(Composed::new(records, locker))
+                    }
+                }
+            }
+        }
+    }
+
+    fn redis(&self) -> Result<&str, BoxError> {
+        Ok(self.redis.as_deref().ok_or("--redis is needed")?)
+    }
+
+    fn configure(&self, store: impl PrimaryStore) -> Result<Sessions, BoxError> {
         let mut sessions = Sessions::builder(store)
             .timeouts(Timeouts::new(DAY, 30 * DAY)?)
             .max_waiters(self.max_waiters as usize)
@@ -97,6 +129,8 @@ impl StoreSettings {
     }
 }
 
+// Of a session.
+const LONGEST_LEASE: Duration = Duration::from_secs(60);
 // No session may end by itself while it is counted; after a parent that was killed, all are gone a day later.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

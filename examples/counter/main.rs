@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example counter -- --redis redis://127.0.0.1 --processes 4 --tasks 16 --seconds 5`
 //!
+//! With `--primary postgresql://user@localhost/app` the sessions stand in PostgreSQL, locked by `--locker`.
+//!
 //! The parent creates the sessions and starts this program again for each worker process. Every task of a worker adds
 //! 1 to one of the sessions, tells the parent what came of it, and only then begins its next round. At the end the
 //! parent compares what the workers were told was committed with what the store holds.

@@ -1,0 +1,52 @@
+use std::{io::Write as _, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{Args, BoxError, service::service, sessions, users::Users};
+
+/// Serves the shop until the process is told to end (`SIGINT`, `SIGTERM`). Says where it listens as soon as it does.
+///
+/// # Errors
+/// When a store cannot be reached, or the address is taken.
+pub async fn run(args: Args) -> Result<(), BoxError> {
+    let level = if args.quiet {
+        LevelFilter::ERROR
+    } else {
+        LevelFilter::WARN
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .init();
+    let sessions = Box::pin(sessions::open(args.redis.as_deref())).await?;
+    let users = match &args.postgres {
+        Some(url) => Box::pin(Users::in_postgres(url)).await?,
+        None => Box::pin(Users::in_memory()).await?,
+    };
+    let app = service(sessions.clone(), users)?;
+    let listener = TcpListener::bind(args.listen).await?;
+    writeln!(std::io::stdout(), "http://{}", listener.local_addr()?)?;
+    let end = end()?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(end)
+        .await?;
+    sessions.shutdown(PATIENCE).await?;
+    Ok(())
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn end() -> Result<impl Future<Output = ()> + Send + 'static, BoxError> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,1 @@
+SELECT username, name, password_hash FROM shop_users WHERE username = $1

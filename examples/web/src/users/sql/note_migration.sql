@@ -1,0 +1,1 @@
+INSERT INTO shop_migrations (number) VALUES ($1)
