@@ -20,7 +20,7 @@ pub(crate) fn example(name: &str) -> Result<&'static Path, String> {
 }
 
 /// Those that tests run.
-const EXAMPLES: [&str; 2] = ["counter", "lock"];
+const EXAMPLES: [&str; 4] = ["counter", "lock", "replicas", "web"];
 
 /// Builds with the profile, the target folder and the selection of features that the tests themselves are built with:
 /// after `cargo test --workspace --all-features` nothing is left to do.

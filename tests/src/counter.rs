@@ -1,9 +1,8 @@
 use std::{process::Stdio, time::Duration};
 
-use session_testkit::servers::RedisServer;
 use tokio::{process::Command, task::spawn_blocking};
 
-use crate::{Report, Run, TestResult, binary};
+use crate::{Backing, Report, Run, TestResult, binary};
 
 /// A run of the counter that is to be started: by default 4 processes with 16 tasks each on one session, until it is
 /// told to end.
@@ -82,25 +81,27 @@ impl Counter {
     ///
     /// # Errors
     /// When the counter cannot be built or started.
-    pub async fn start(self, server: &RedisServer) -> TestResult<Run<'_>> {
+    pub async fn start<'a>(self, backing: impl Into<Backing<'a>>) -> TestResult<Run<'a>> {
+        let backing = backing.into();
         let binary = spawn_blocking(|| binary::example("counter")).await??;
         let process = Command::new(binary)
-            .args(["--redis", &server.url(), "--json"])
+            .arg("--json")
+            .args(backing.args())
             .args(self.args())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        Run::begin(process, self, server).await
+        Run::begin(process, self, backing).await
     }
 
     /// Starts it and sees it through.
     ///
     /// # Errors
     /// When it cannot be started, or ends without a report.
-    pub async fn run(self, server: &RedisServer) -> TestResult<Report> {
-        self.start(server).await?.finish().await
+    pub async fn run<'a>(self, backing: impl Into<Backing<'a>>) -> TestResult<Report> {
+        self.start(backing).await?.finish().await
     }
 
     fn args(&self) -> Vec<String> {

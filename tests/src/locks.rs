@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use redis::Cmd;
 use session_testkit::servers::RedisServer;
 
-use crate::{TestResult, values};
+use crate::{Backing, TestResult, backing, values};
 
 /// The locks that were held at a moment, and under which owner values.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,6 +21,24 @@ impl HeldLocks {
             held.filter_map(|(lock, owner)| Some((lock, owner?)))
                 .collect(),
         ))
+    }
+
+    /// Those that are held now, wherever they are.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn in_backing(backing: Backing<'_>) -> TestResult<Self> {
+        match backing {
+            Backing::Redis(server) => Self::on(server).await,
+            Backing::Postgres { url, .. } => {
+                let sql = "SELECT encode(key, 'hex'), owner FROM latchkey_locks \
+                    WHERE until_ms > extract(epoch FROM clock_timestamp()) * 1000 \
+                    AND owner IS NOT NULL";
+                let rows = backing::query(url, sql).await?;
+                let held = rows.iter().map(|row| (row.get(0), row.get(1)));
+                Ok(Self(held.collect()))
+            }
+        }
     }
 
     /// Those of these locks that are held in `later` by the same owner still.

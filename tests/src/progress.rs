@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use redis::Cmd;
 use session_testkit::servers::RedisServer;
 
-use crate::{TestResult, values};
+use crate::{Backing, TestResult, backing, values};
 
 /// The newest stored commit of each process that has one: the process' random number and the commit's, as the digest
 /// in the records has them (layout: `session-core/src/record.rs`).
@@ -18,7 +18,24 @@ const PROCESS_LEN: usize = 8;
 const HEAD_LEN: isize = 70 + 8 * 12;
 
 impl Commits {
-    pub(crate) async fn stored_in(server: &RedisServer) -> TestResult<Self> {
+    pub(crate) async fn stored_in(backing: Backing<'_>) -> TestResult<Self> {
+        match backing {
+            Backing::Redis(server) => Self::in_redis(server).await,
+            Backing::Postgres { url, .. } => Self::in_postgres(url).await,
+        }
+    }
+
+    /// There the first three numbers of a head stand in columns of their own.
+    async fn in_postgres(url: &str) -> TestResult<Self> {
+        let mut commits = Self::default();
+        for row in backing::query(url, "SELECT head FROM latchkey_records").await? {
+            let head: &[u8] = row.get(0);
+            commits.note(&[&[0; 24], head].concat());
+        }
+        Ok(commits)
+    }
+
+    async fn in_redis(server: &RedisServer) -> TestResult<Self> {
         let head = |record: &str| Cmd::getrange(record, 0, HEAD_LEN - 1);
         let mut commits = Self::default();
         for (_record, head) in values::read(server, "*:session:*", head).await? {

@@ -1,6 +1,5 @@
 use std::{io, time::Duration};
 
-use session_testkit::servers::RedisServer;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout},
@@ -8,7 +7,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Counter, HeldLocks, Report, TestResult, Worker, progress::Commits};
+use crate::{Backing, Counter, HeldLocks, Report, TestResult, Worker, progress::Commits};
 
 /// A run of the counter that is on. Dropping it ends it, workers included.
 #[derive(Debug)]
@@ -18,14 +17,14 @@ pub struct Run<'a> {
     stdout: JoinHandle<io::Result<String>>,
     stderr: JoinHandle<io::Result<Vec<String>>>,
     settings: Counter,
-    server: &'a RedisServer,
+    backing: Backing<'a>,
 }
 
 impl<'a> Run<'a> {
     pub(crate) async fn begin(
         mut process: Child,
         settings: Counter,
-        server: &'a RedisServer,
+        backing: Backing<'a>,
     ) -> TestResult<Self> {
         let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
             return Err("the pipes of the counter are missing".into());
@@ -43,8 +42,13 @@ impl<'a> Run<'a> {
             stdout: tokio::spawn(whole(stdout)),
             stderr: tokio::spawn(remaining(stderr)),
             settings,
-            server,
+            backing,
         })
+    }
+
+    /// Where its sessions stand.
+    pub const fn backing(&self) -> Backing<'a> {
+        self.backing
     }
 
     /// One of its workers.
@@ -68,12 +72,12 @@ impl<'a> Run<'a> {
     /// # Errors
     /// As [`all_commit`](Self::all_commit).
     pub async fn commits_of(&self, workers: usize) -> TestResult {
-        let before = Commits::stored_in(self.server).await?;
+        let before = Commits::stored_in(self.backing).await?;
         let mut advanced = 0;
         let all = async {
             while advanced < workers {
                 sleep(POLL).await;
-                let now = Commits::stored_in(self.server).await?;
+                let now = Commits::stored_in(self.backing).await?;
                 advanced = now.advanced_since(&before);
             }
             TestResult::Ok(())
@@ -90,7 +94,7 @@ impl<'a> Run<'a> {
     /// When it takes longer than a lease, with some time for a slow machine.
     pub async fn none_still_held(&self, locks: &HeldLocks) -> TestResult {
         let all_gone = async {
-            while locks.still_in(&HeldLocks::on(self.server).await?) > 0 {
+            while locks.still_in(&HeldLocks::in_backing(self.backing).await?) > 0 {
                 sleep(POLL).await;
             }
             TestResult::Ok(())

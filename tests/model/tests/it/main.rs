@@ -1,0 +1,3 @@
+//! The lock over several nodes, checked as a state machine.
+
+mod model;

@@ -1,0 +1,234 @@
+//! Write-through between real processes and servers: whatever is killed, the secondary equals the primary in the end.
+
+use std::{collections::BTreeMap, env, time::Duration};
+
+use latchkey::{
+    RedisSecondary, RedisStore, SecondaryPolicy, SecondaryStore as _, SessionData, SessionHandle,
+    Sessions,
+    core::{Header, RecordKind},
+};
+use latchkey_tests::{TestResult, Writer};
+use session_testkit::servers::{Proxy, RedisServer};
+
+/// In all, by four processes.
+const CHANGES: u64 = 20_000;
+const PROCESSES: u64 = 4;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everybody who may write, and both servers.
+struct Service {
+    primary: RedisServer,
+    secondary: RedisServer,
+    /// The way to the secondary.
+    proxy: Proxy,
+    seeds: u64,
+}
+
+impl Service {
+    async fn start() -> TestResult<Self> {
+        // What it has acknowledged, it keeps.
+        let secondary = RedisServer::builder().durable().start().await?;
+        Ok(Self {
+            primary: RedisServer::start().await?,
+            proxy: Proxy::start(secondary.addr()).await?,
+            secondary,
+            seeds: 0,
+        })
+    }
+
+    fn writer(&mut self, changes: u64) -> TestResult<Writer> {
+        self.seeds += 1;
+        let (seed, changes) = (self.seeds.to_string(), changes.to_string());
+        let arguments = [&self.primary.url(), &self.proxy.url(), &seed, &changes];
+        Writer::start(env!("CARGO_BIN_EXE_writer"), &arguments.map(|word| &**word))
+    }
+
+    /// What is stored, by the public names of the sessions.
+    async fn stored(&self) -> TestResult<BTreeMap<SessionHandle, Option<u64>>> {
+        let mut stored = BTreeMap::new();
+        let mut connection = self.primary.connection().await?;
+        for key in self.primary.keys("*:session:*").await? {
+            let record: Option<Vec<u8>> = redis::cmd("GET")
+                .arg(&key)
+                .query_async(&mut connection)
+                .await?;
+            // The copy of a grace may be over meanwhile.
+            let Some(record) = record else {
+                continue;
+            };
+            let (header, body) = Header::decode(&record)?;
+            if header.kind == RecordKind::Live {
+                let data =
+                    SessionData::from_encoded(header.codec(), &record[body..].to_vec().into());
+                let data = data.map_err(|fault| fault.to_string())?;
+                stored.insert(header.handle, data.get("n")?);
+            }
+        }
+        Ok(stored)
+    }
+
+    /// What the secondary shows.
+    async fn shown(&self) -> TestResult<BTreeMap<SessionHandle, Option<u64>>> {
+        let store: RedisSecondary = builder().connect_secondary(&self.secondary.url()).await?;
+        let mut shown = BTreeMap::new();
+        for key in self.secondary.keys("*:row:*").await? {
+            let (_, handle) = key.rsplit_once(':').ok_or("no row")?;
+            let handle = u128::from_str_radix(&handle.replace('-', ""), 16)?;
+            let handle = SessionHandle::from_bytes(handle.to_be_bytes());
+            if let Some(row) = store.load(handle).await? {
+                let data = SessionData::from_encoded(row.codec, &row.body);
+                let data = data.map_err(|fault| fault.to_string())?;
+                shown.insert(handle, data.get("n")?);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Another process, that has written nothing, delivers what is left.
+    async fn assert_equal(&self) -> TestResult {
+        let mirror = builder().connect_secondary(&self.proxy.url()).await?;
+        let sessions = Sessions::builder(builder().connect(&self.primary.url()).await?)
+            .secondary("mirror", mirror, SecondaryPolicy::eventual())
+            .open()
+            .await?;
+        let through = sessions.write_through().ok_or("it is written through")?;
+        through.drain(Duration::from_secs(120)).await?;
+        let backlog = through.backlog("mirror").await?;
+        assert_eq!((backlog.sessions, backlog.set_aside), (0, 0));
+        assert_eq!(self.primary.keys("*:outbox:*").await?, Vec::<String>::new());
+        let (stored, shown) = (self.stored().await?, self.shown().await?);
+        assert!(stored.len() > 100, "{} sessions", stored.len());
+        let differ: Vec<_> = stored
+            .iter()
+            .filter(|(handle, n)| shown.get(handle) != Some(n))
+            .collect();
+        assert!(differ.is_empty(), "not as they are stored: {differ:?}");
+        let alive: Vec<_> = shown
+            .keys()
+            .filter(|one| !stored.contains_key(one))
+            .collect();
+        assert!(
+            alive.is_empty(),
+            "ended, and alive in the secondary: {alive:?}"
+        );
+        Ok(())
+    }
+}
+
+fn builder() -> latchkey::RedisStoreBuilder {
+    RedisStore::builder()
+        .call_timeout(PATIENCE)
+        .resolve_timeout(PATIENCE)
+}
+
+/// A writer, and how much it is to write.
+struct Share {
+    writer: Writer,
+    changes: u64,
+}
+
+/// One fault after the other, while all write.
+async fn befall(service: &mut Service, shares: &mut [Share], fault: usize) -> TestResult {
+    let at = fault % shares.len();
+    match fault % 6 {
+        0 => {
+            service.secondary.kill().await?;
+            shares[at].writer.stores(200).await?;
+            service.secondary.restart().await?;
+        }
+        1 => {
+            service.secondary.pause().await?;
+            shares[at].writer.stores(200).await?;
+            service.secondary.resume().await?;
+        }
+        2 => {
+            service.proxy.delay(Duration::from_millis(200));
+            shares[at].writer.stores(200).await?;
+            service.proxy.delay(Duration::ZERO);
+        }
+        3 => {
+            let share = &mut shares[at];
+            let changes = share.changes.saturating_sub(share.writer.stored());
+            share.writer.kill().await?;
+            let writer = service.writer(changes)?;
+            *share = Share { writer, changes };
+        }
+        4 => {
+            service.proxy.cut().await;
+            shares[at].writer.stores(200).await?;
+            service.proxy.heal().await?;
+        }
+        _ => {
+            let stopped = shares[at].writer.stop()?;
+            let others = (at + 1) % shares.len();
+            shares[others].writer.stores(200).await?;
+            stopped.resume();
+        }
+    }
+    Ok(())
+}
+
+/// Promise 9. `LATCHKEY_CHANGES=100000` makes it five times as long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_on_the_way_to_the_secondary_whoever_is_killed() -> TestResult {
+    let changes: u64 = match env::var("LATCHKEY_CHANGES") {
+        Ok(changes) => changes.parse()?,
+        Err(_) => CHANGES,
+    };
+    let mut service = Service::start().await?;
+    let mut shares = Vec::new();
+    for _ in 0..PROCESSES {
+        let changes = changes / PROCESSES;
+        let writer = service.writer(changes)?;
+        shares.push(Share { writer, changes });
+    }
+    let mut faults = 0;
+    loop {
+        let at = faults % shares.len();
+        if !shares[at].writer.stores(200).await? {
+            break;
+        }
+        befall(&mut service, &mut shares, faults).await?;
+        faults += 1;
+    }
+    // On a fast machine they are done before everything has befallen them.
+    assert!(faults >= 3, "only {faults} faults");
+    for share in &mut shares {
+        while share.writer.stores(1_000).await? {}
+    }
+    // What they had on their way is left to others.
+    for share in &mut shares {
+        share.writer.kill().await.ok();
+    }
+    service.assert_equal().await
+}
+
+/// One that is stopped in the middle of its deliveries goes on after the session has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deliverer_that_was_stopped_sets_nothing_back() -> TestResult {
+    let mut service = Service::start().await?;
+    let mut writer = service.writer(1_600)?;
+    writer.stores(400).await?;
+    service.proxy.hold_requests();
+    writer.stores(400).await?;
+    let stopped = writer.stop()?;
+    let ends = Sessions::builder(builder().connect(&service.primary.url()).await?);
+    let mirror = builder()
+        .connect_secondary(&service.secondary.url())
+        .await?;
+    let ends = ends
+        .secondary("mirror", mirror, SecondaryPolicy::eventual())
+        .open()
+        .await?;
+    ends.revoke_everything().await?;
+    let through = ends.write_through().ok_or("it is written through")?;
+    through.drain(Duration::from_secs(60)).await?;
+    assert_eq!(service.shown().await?.len(), 0);
+    // What it has sent before arrives now.
+    service.proxy.release_held().await;
+    stopped.resume();
+    writer.kill().await?;
+    through.drain(Duration::from_secs(60)).await?;
+    assert_eq!(service.shown().await?, service.stored().await?);
+    Ok(())
+}
