@@ -1,7 +1,7 @@
 //! Latchkey on Redis against plain commands of the same client, in one run.
 //!
 //! `cargo bench -p latchkey-benches --bench ratios -- [--rounds N] [--slice-ms MS] [--tasks 1,64] [--bytes 923,16384]
-//! [--threads N] [--url URL] [what]`
+//! [--threads N] [--url URL] [--through] [what]`
 //!
 //! Each round measures everything once, in turn, each next to what it is compared with; the next round goes backwards.
 //! So whatever else the machine does at a time meets both sides. A ratio is taken within a round; of the rounds, the
@@ -16,16 +16,12 @@ use std::io::{self, Write as _};
 use clap::Parser as _;
 use latchkey_benches::{RedisServer, Result};
 
-use crate::{
-    args::{Args, cpus},
-    measure::Bench,
-    table::Table,
-};
+use crate::{args::Args, measure::Bench, table::Table};
 
 fn main() -> Result<()> {
     let args = Args::parse();
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(args.threads())
+        .worker_threads(args.run.threads())
         .enable_all()
         .build()?
         .block_on(run(&args))
@@ -37,16 +33,13 @@ async fn run(args: &Args) -> Result<()> {
         None => RedisServer::start().await?,
     };
     let version = server.version().await?;
-    let bench = Bench::new(server, args.slice()).await?;
+    let bench = Bench::new(server, args.slice(), args.through).await?;
     let mut table = Table::new(args);
-    for round in 0..args.rounds() {
+    let rounds = args.run.rounds();
+    for round in 0..rounds {
         table.measure(&bench, round % 2 == 1).await?;
-        eprintln!("round {} of {}", round + 1, args.rounds());
+        eprintln!("round {} of {rounds}", round + 1);
     }
-    let (rounds, slice, threads) = (args.rounds(), args.slice(), args.threads());
-    let setting = format!(
-        "Redis {version}; {} CPUs, {threads} threads of the client; rounds: {rounds}, {slice:?} for each number.",
-        cpus()
-    );
-    Ok(write!(io::stdout().lock(), "{setting}\n\n{table}")?)
+    let conditions = args.run.conditions(&version);
+    Ok(write!(io::stdout().lock(), "{conditions}\n\n{table}")?)
 }

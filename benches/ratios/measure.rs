@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use latchkey::Sessions;
-use latchkey_benches::{Action, Cost, Load, Plain, Record, RedisServer, Result, Subject, Until};
+use latchkey_benches::{Action, Cost, Load, Plain, Record, RedisServer, Result, Subject};
 
 /// What is measured on, and for how long.
 pub(crate) struct Bench {
     server: RedisServer,
     sessions: Sessions,
+    /// What is compared with those, instead of those with plain commands.
+    through: Option<Sessions>,
     plain: Plain,
     slice: Duration,
 }
@@ -26,8 +28,12 @@ pub(crate) struct Setting {
 }
 
 impl Bench {
-    pub(crate) async fn new(server: RedisServer, slice: Duration) -> Result<Self> {
+    pub(crate) async fn new(server: RedisServer, slice: Duration, through: bool) -> Result<Self> {
         Ok(Self {
+            through: match through {
+                true => Some(server.sessions_written_through().await?),
+                false => None,
+            },
             sessions: server.sessions().await?,
             plain: server.plain().await?,
             server,
@@ -41,13 +47,33 @@ impl Bench {
         setting: Setting,
         plain_first: bool,
     ) -> Result<Pair> {
+        match &self.through {
+            None => {
+                self.both(&self.sessions, &self.plain, action, setting, plain_first)
+                    .await
+            }
+            Some(through) => {
+                self.both(through, &self.sessions, action, setting, plain_first)
+                    .await
+            }
+        }
+    }
+
+    async fn both(
+        &self,
+        latchkey: &impl Subject,
+        plain: &impl Subject,
+        action: Action,
+        setting: Setting,
+        plain_first: bool,
+    ) -> Result<Pair> {
         if plain_first {
-            let plain = self.cost(&self.plain, action, setting).await?;
-            let latchkey = self.cost(&self.sessions, action, setting).await?;
+            let plain = self.cost(plain, action, setting).await?;
+            let latchkey = self.cost(latchkey, action, setting).await?;
             Ok(Pair { latchkey, plain })
         } else {
-            let latchkey = self.cost(&self.sessions, action, setting).await?;
-            let plain = self.cost(&self.plain, action, setting).await?;
+            let latchkey = self.cost(latchkey, action, setting).await?;
+            let plain = self.cost(plain, action, setting).await?;
             Ok(Pair { latchkey, plain })
         }
     }
@@ -61,15 +87,9 @@ impl Bench {
         self.server.clear().await?;
         let Setting { tasks, record } = setting;
         let mut load = Load::new(subject.clone(), record, tasks as usize).await?;
-        let warm_up = self.slice / 10;
-        load.run(action, Until::Passed(warm_up)).await?;
-
-        let before = self.server.usage().await?;
-        let outcome = load.run(action, Until::Passed(self.slice)).await?;
-        let usage = self.server.usage().await?.since(before);
+        let cost = load.cost(action, self.slice, &self.server).await?;
         load.check().await?;
-
-        Ok(Cost::of(outcome, usage))
+        Ok(cost)
     }
 
     pub(crate) async fn clear(&self) -> Result<()> {

@@ -1,8 +1,8 @@
 use std::{future::Future, mem, time::Duration};
 
-use crate::{Action, Record, Result, Stopwatch, Subject, tasks};
+use crate::{Action, Cost, Record, RedisServer, Result, Stopwatch, Subject, tasks};
 
-/// Tasks that work at the same time, each on a record of its own.
+/// Tasks that work at the same time, each on records of its own.
 #[derive(Debug)]
 pub struct Load<S: Subject> {
     subject: S,
@@ -36,10 +36,27 @@ impl<S: Subject> Load<S> {
     /// # Errors
     /// The subject fails.
     pub async fn new(subject: S, record: Record, tasks: usize) -> Result<Self> {
-        let mut workers = Vec::with_capacity(tasks);
-        for _ in 0..tasks {
-            workers.push(Worker::new(subject.create(&record).await?));
-        }
+        Self::over(subject, record, tasks, tasks).await
+    }
+
+    /// Stores so many `records`, as many for each of the `tasks`, rounded up. A task takes its own in turn, in leaps.
+    ///
+    /// # Errors
+    /// The subject fails.
+    pub async fn over(subject: S, record: Record, tasks: usize, records: usize) -> Result<Self> {
+        let each = records.div_ceil(tasks);
+        let fill = |_| {
+            let subject = subject.clone();
+            async move {
+                let mut records = Vec::with_capacity(each);
+                for _ in 0..each {
+                    let name = subject.create(&record).await?;
+                    records.push(Kept { name, count: 0 });
+                }
+                Ok(Worker::new(records))
+            }
+        };
+        let workers = tasks::all((0..tasks).map(fill).collect()).await?;
         Ok(Self {
             subject,
             record,
@@ -73,13 +90,32 @@ impl<S: Subject> Load<S> {
         })
     }
 
+    /// What the action costs on this server, measured for a `slice` of time after a short warm-up.
+    ///
+    /// # Errors
+    /// The subject fails, or answers another count than the one that is due.
+    pub async fn cost(
+        &mut self,
+        action: Action,
+        slice: Duration,
+        server: &RedisServer,
+    ) -> Result<Cost> {
+        self.run(action, Until::Passed(slice / 10)).await?;
+        let before = server.usage().await?;
+        let outcome = self.run(action, Until::Passed(slice)).await?;
+        let usage = server.usage().await?.since(before);
+        Ok(Cost::of(outcome, usage))
+    }
+
     /// Reads all records again: every count is exact, and all that was created is there.
     ///
     /// # Errors
     /// Something is missing, or was counted twice.
     pub async fn check(&mut self) -> Result<()> {
         self.each(|subject, mut worker| async move {
-            due(worker.count, subject.read(&worker.name).await?)?;
+            for kept in &worker.records {
+                due(kept.count, subject.read(&kept.name).await?)?;
+            }
             for name in mem::take(&mut worker.created) {
                 due(0, subject.read(&name).await?)?;
             }
@@ -107,17 +143,28 @@ impl<S: Subject> Load<S> {
 /// What one task works on.
 #[derive(Debug)]
 struct Worker<N> {
-    name: N,
-    count: u64,
+    records: Vec<Kept<N>>,
+    next: usize,
     actions: u64,
     created: Vec<N>,
 }
 
+/// A record, and what it must say.
+#[derive(Debug)]
+struct Kept<N> {
+    name: N,
+    count: u64,
+}
+
+/// Neighbours were stored at the same time and stand close to each other in the server's memory. A prime: all have their
+/// turn.
+const LEAP: usize = 7_919;
+
 impl<N> Worker<N> {
-    const fn new(name: N) -> Self {
+    const fn new(records: Vec<Kept<N>>) -> Self {
         Self {
-            name,
-            count: 0,
+            records,
+            next: 0,
             actions: 0,
             created: Vec::new(),
         }
@@ -127,22 +174,25 @@ impl<N> Worker<N> {
     where
         S: Subject<Name = N>,
     {
+        let at = self.next;
+        self.next = (at + LEAP) % self.records.len();
+        let kept = &mut self.records[at];
         let count = match action {
             Action::Cycle => {
-                self.count += 1;
-                subject.cycle(&self.name).await?
+                kept.count += 1;
+                subject.cycle(&kept.name).await?
             }
             Action::Update => {
-                self.count += 1;
-                subject.update(&self.name).await?
+                kept.count += 1;
+                subject.update(&kept.name).await?
             }
-            Action::Read => subject.read(&self.name).await?,
+            Action::Read => subject.read(&kept.name).await?,
             Action::Create => {
                 self.created.push(subject.create(record).await?);
                 return Ok(());
             }
         };
-        due(self.count, count)
+        due(kept.count, count)
     }
 }
 
@@ -226,6 +276,16 @@ mod tests {
             let outcome = load.run(action, Until::Times(5)).await.unwrap();
             assert_eq!(outcome.actions, 10, "{action:?}");
         }
+        load.check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_record_has_its_turn() {
+        let counters = Counters::default();
+        let counts = Arc::clone(&counters.counts);
+        let mut load = Load::over(counters, Record::USUAL, 3, 300).await.unwrap();
+        load.run(Action::Cycle, Until::Times(100)).await.unwrap();
+        assert!(counts.lock().unwrap().values().all(|count| *count == 1));
         load.check().await.unwrap();
     }
 

@@ -1,11 +1,14 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 
-use crate::{Record, Result, Subject};
+use crate::{Record, Result, Subject, tasks};
 
 /// Records by plain GET and SET: the least that Redis and its client can do, with no promise at all.
 ///
@@ -43,6 +46,19 @@ impl Plain {
         Ok(set.query_async(&mut self.connection.clone()).await?)
     }
 
+    /// Adds 1, with so much time between GET and SET. Returns the new count.
+    ///
+    /// # Errors
+    /// The record is gone, or the server cannot be asked.
+    pub async fn add_one(&self, key: &str, work: Duration) -> Result<u64> {
+        let mut record = self.get(key).await?;
+        tasks::pause(work).await;
+        let count = count(&record)? + 1;
+        record[..COUNT_LEN].copy_from_slice(&count.to_be_bytes());
+        self.set(key, &record).await?;
+        Ok(count)
+    }
+
     async fn set(&self, key: &str, record: &[u8]) -> Result<()> {
         Ok(self.connection.clone().set(key, record).await?)
     }
@@ -61,11 +77,7 @@ impl Subject for Plain {
     }
 
     async fn cycle(&self, key: &Arc<str>) -> Result<u64> {
-        let mut record = self.get(key).await?;
-        let count = count(&record)? + 1;
-        record[..COUNT_LEN].copy_from_slice(&count.to_be_bytes());
-        self.set(key, &record).await?;
-        Ok(count)
+        self.add_one(key, Duration::ZERO).await
     }
 
     async fn update(&self, key: &Arc<str>) -> Result<u64> {

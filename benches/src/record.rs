@@ -8,12 +8,9 @@ pub struct Record {
     bytes: usize,
 }
 
-/// The names of the texts.
-pub(crate) const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 8] = [
     "user", "name", "mail", "lang", "csrf", "cart", "view", "note",
 ];
-/// The name of the counter.
-pub(crate) const COUNT: &str = "count";
 
 // Encoded: the map's length, the counter with its name, and for each text its name and both lengths.
 const OVERHEAD: usize = 3 + 9 + TEXTS.len() * (5 + 3);
@@ -26,13 +23,25 @@ impl Record {
     /// A session with much in it.
     pub const LARGE: Self = Self { bytes: 16 * 1024 };
 
+    /// The name of the counter.
+    pub const COUNT: &str = "count";
+    /// The names of the texts.
+    pub const TEXTS: [&str; 8] = TEXTS;
+
+    /// About so many bytes, 128 at least.
+    pub const fn of(bytes: usize) -> Self {
+        Self {
+            bytes: if bytes < SMALLEST { SMALLEST } else { bytes },
+        }
+    }
+
     /// Its size.
     pub const fn bytes(self) -> usize {
         self.bytes
     }
 
     /// Each of the eight texts.
-    pub(crate) fn text(self) -> String {
+    pub fn text(self) -> String {
         "x".repeat((self.bytes - OVERHEAD) / TEXTS.len())
     }
 }

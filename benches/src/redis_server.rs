@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use latchkey::{RedisStore, Sessions};
+use latchkey::{
+    MemorySecondary, RedisStore, RedisStoreBuilder, SecondaryPolicy, Sessions, SessionsBuilder,
+};
 use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo as _, aio::MultiplexedConnection,
     io::tcp::TcpSettings,
@@ -20,6 +22,9 @@ pub struct RedisServer {
 
 /// On a busy machine a benchmark shall be slow, not fail. The same for all, as a timer for each call costs something.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nor does it count who gives up.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl RedisServer {
     /// A private server, a process of its own.
@@ -41,9 +46,17 @@ impl RedisServer {
     /// # Errors
     /// It cannot be reached.
     pub async fn at(url: &str) -> Result<Self> {
+        Self::beside(url, &format!("benches-{}", std::process::id())).await
+    }
+
+    /// The server of another process, which keeps its records under this prefix.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn beside(url: &str, prefix: &str) -> Result<Self> {
         Ok(Self {
             url: url.to_owned(),
-            prefix: format!("benches-{}", std::process::id()),
+            prefix: prefix.to_owned(),
             control: connection(url).await?,
             _private: None,
         })
@@ -52,6 +65,11 @@ impl RedisServer {
     /// Its address.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What all keys begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Whether there is a key of this name.
@@ -66,11 +84,47 @@ impl RedisServer {
     /// # Errors
     /// The server cannot be used.
     pub async fn sessions(&self) -> Result<Sessions> {
-        let store = RedisStore::builder()
+        self.sessions_in(RedisStore::builder()).await
+    }
+
+    /// Sessions on connections of their own, whose snapshots are at most so old.
+    ///
+    /// # Errors
+    /// The server cannot be used.
+    pub async fn sessions_that_cache(&self, max_staleness: Duration) -> Result<Sessions> {
+        let store = RedisStore::builder().cached_reads(max_staleness);
+        self.sessions_in(store).await
+    }
+
+    /// Sessions on connections of their own, written through to a secondary in memory that commits do not wait for.
+    ///
+    /// # Errors
+    /// The server cannot be used.
+    pub async fn sessions_written_through(&self) -> Result<Sessions> {
+        let prefix = format!("{}-through", self.prefix);
+        let store = self.patient(RedisStore::builder()).prefix(prefix);
+        let sessions = Self::unhurried(store.connect(&self.url).await?);
+        let policy = SecondaryPolicy::eventual();
+        let sessions = sessions.secondary("memory", MemorySecondary::new(), policy);
+        Ok(sessions.open().await?)
+    }
+
+    async fn sessions_in(&self, store: RedisStoreBuilder) -> Result<Sessions> {
+        let store = self.patient(store).connect(&self.url).await?;
+        Ok(Self::unhurried(store).build()?)
+    }
+
+    fn patient(&self, store: RedisStoreBuilder) -> RedisStoreBuilder {
+        store
             .prefix(&self.prefix)
             .call_timeout(CALL_TIMEOUT)
-            .resolve_timeout(CALL_TIMEOUT);
-        Ok(Sessions::new(store.connect(&self.url).await?))
+            .resolve_timeout(CALL_TIMEOUT)
+    }
+
+    fn unhurried(store: RedisStore) -> SessionsBuilder {
+        Sessions::builder(store)
+            .max_waiters(usize::MAX)
+            .wait_timeout(WAIT_TIMEOUT)
     }
 
     /// Plain commands on a connection of their own, of the kind that sessions use.
@@ -86,6 +140,32 @@ impl RedisServer {
     /// # Errors
     /// The server cannot be asked.
     pub async fn clear(&self) -> Result<()> {
+        self.each_batch(|keys| {
+            let mut pipeline = redis::pipe();
+            // Not UNLINK: its work would go on behind the next measurement.
+            pipeline.cmd("DEL").arg(keys).ignore();
+            pipeline
+        })
+        .await
+    }
+
+    /// Lets all that was stored here by this process end when this much time has passed.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn age(&self, left: Duration) -> Result<()> {
+        let left_ms = u64::try_from(left.as_millis())?;
+        self.each_batch(|keys| {
+            let mut pipeline = redis::pipe();
+            for key in keys {
+                pipeline.pexpire(key, left_ms.cast_signed()).ignore();
+            }
+            pipeline
+        })
+        .await
+    }
+
+    async fn each_batch(&self, work: impl Fn(&[Vec<u8>]) -> redis::Pipeline) -> Result<()> {
         let (mut control, pattern) = (self.control.clone(), format!("{}:*", self.prefix));
         let mut cursor = 0_u64;
         loop {
@@ -94,11 +174,7 @@ impl RedisServer {
             scan.arg("COUNT").arg(1000);
             let (next, keys): (_, Vec<Vec<u8>>) = scan.query_async(&mut control).await?;
             if !keys.is_empty() {
-                // Not UNLINK: its work would go on behind the next measurement.
-                let () = redis::cmd("DEL")
-                    .arg(&keys)
-                    .query_async(&mut control)
-                    .await?;
+                let () = work(&keys).query_async(&mut control).await?;
             }
             if next == 0 {
                 return Ok(());

@@ -1,9 +1,6 @@
 use latchkey::{SessionData, SessionId, Sessions, ValueError};
 
-use crate::{
-    Record, Result, Subject,
-    record::{COUNT, TEXTS},
-};
+use crate::{Record, Result, Subject};
 
 impl Subject for Sessions {
     type Name = SessionId;
@@ -11,9 +8,9 @@ impl Subject for Sessions {
     async fn create(&self, record: &Record) -> Result<SessionId> {
         let mut session = Self::create(self);
         let id = session.id().clone();
-        session.insert(COUNT, 0_u64)?;
+        session.insert(Record::COUNT, 0_u64)?;
         let text = record.text();
-        for name in TEXTS {
+        for name in Record::TEXTS {
             session.insert(name, &text)?;
         }
         session.commit().await?;
@@ -30,12 +27,12 @@ impl Subject for Sessions {
 
     async fn read(&self, id: &SessionId) -> Result<u64> {
         let session = self.snapshot(id).await?.ok_or("the session is gone")?;
-        Ok(session.get(COUNT)?.ok_or("the counter is gone")?)
+        Ok(session.get(Record::COUNT)?.ok_or("the counter is gone")?)
     }
 }
 
-fn add_one(session: &mut SessionData) -> Result<u64, ValueError> {
-    session.modify(COUNT, |count: &mut u64| {
+pub(crate) fn add_one(session: &mut SessionData) -> Result<u64, ValueError> {
+    session.modify(Record::COUNT, |count: &mut u64| {
         *count += 1;
         *count
     })

@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// The middle of some numbers, with the smallest and the largest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "three numbers")]
@@ -11,6 +13,13 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of nothing.
+    pub(crate) const NONE: Self = Self {
+        median: f64::NAN,
+        lowest: f64::NAN,
+        highest: f64::NAN,
+    };
+
     /// `None`: there are no numbers.
     pub fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = numbers.collect();
@@ -27,6 +36,22 @@ impl Spread {
             lowest,
             highest,
         })
+    }
+}
+
+/// As two cells of a table: the median, and both ends.
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(2);
+        let Self {
+            median,
+            lowest,
+            highest,
+        } = self;
+        write!(
+            f,
+            "**{median:.digits$}** | {lowest:.digits$} to {highest:.digits$}"
+        )
     }
 }
 

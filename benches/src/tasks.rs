@@ -1,6 +1,6 @@
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::Result;
 
@@ -16,4 +16,11 @@ where
         done.push(result??);
     }
     Ok(done)
+}
+
+/// For no time: does not even yield.
+pub(crate) async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
+    }
 }

@@ -25,6 +25,14 @@ impl Nodes {
             .collect()
     }
 
+    /// One of them.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn first(&self) -> Result<&RedisServer> {
+        Ok(self.0.first().ok_or("no nodes")?)
+    }
+
     /// How many nodes make a majority.
     pub fn quorum(&self) -> usize {
         self.0.len() / 2 + 1
@@ -58,6 +66,6 @@ impl Nodes {
     /// # Errors
     /// They cannot be asked.
     pub async fn version(&self) -> Result<String> {
-        self.0.first().ok_or("no nodes")?.version().await
+        self.first()?.version().await
     }
 }
