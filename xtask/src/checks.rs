@@ -10,10 +10,13 @@ use crate::setup;
 use crate::skip::{Part, SkipList};
 
 /// Crates that must also be clean without their features.
-const BARE: [&str; 5] = [
+const BARE: [&str; 8] = [
     "session-lock",
     "session-core",
     "session-redis",
+    "session-postgres",
+    "session-cookie",
+    "session-web",
     "session-testkit",
     "latchkey",
 ];
@@ -31,6 +34,9 @@ pub(crate) fn run(quick: bool, keep_going: bool) -> Result<bool, String> {
     }
     if !skip.contains(Part::ForeignClients) {
         setup::python()?;
+    }
+    if !skip.contains(Part::Browser) {
+        setup::browser()?;
     }
     let machine = Machine {
         docker: setup::docker(),
@@ -112,8 +118,8 @@ fn rustdoc() -> Command {
 
 /// Everything once, then what is not a doctest again with the other kind of server.
 ///
-/// The second run selects the same packages but one that shares nothing, though not all have tests with servers: another
-/// selection would unify other features, and building those takes longer than running the rest.
+/// The second run selects the same packages, though not all have tests with servers: another selection would unify other
+/// features, and building those takes longer than running the rest.
 fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step> {
     let mut everything_ran = false;
     let mut steps = Vec::new();
@@ -135,6 +141,7 @@ fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step>
     for (part, name) in [
         (Part::Postgresql, "tests, PostgreSQL"),
         (Part::ForeignClients, "tests, foreign clients"),
+        (Part::Browser, "tests, browser"),
     ] {
         if skip.contains(part) {
             steps.push(Step::new(name, Action::Skip));
@@ -148,15 +155,27 @@ fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step>
 }
 
 /// What takes long and shows nothing new with another kind of server: it uses none, or differs in what is stored alone.
-const ONCE: [&str; 8] = [
+const ONCE: [&str; 20] = [
+    "browser::",
+    "web::",
+    "model::",
     "memory_store",
     "in_memory",
     "composed",
     "simulation::",
+    "schedules::",
     "sealed_on_one_redis",
     "as_json_on_one_redis",
     "over_a_pool",
     "on_a_node_of_a_cluster",
+    "noting_its_writes",
+    "written_through",
+    "locked_by_",
+    "on_postgresql",
+    "as_bytes",
+    "as_json",
+    "foreign::",
+    "write_through::",
 ];
 
 // Most tests wait for time to pass: more of them at once than there are cores.
@@ -168,7 +187,7 @@ fn cargo_test(skip: &SkipList, again: bool) -> Command {
         command.env("RUST_TEST_THREADS", TEST_THREADS);
     }
     if again {
-        command.args(["--tests", "--exclude", "latchkey-model", "--"]);
+        command.args(["--tests", "--"]);
         for once in ONCE {
             command.args(["--skip", once]);
         }
@@ -273,6 +292,7 @@ mod tests {
             ("doc", "doc"),
             ("postgresql", "tests, PostgreSQL"),
             ("foreign-clients", "tests, foreign"),
+            ("browser", "tests, browser"),
             ("deny", "deny"),
         ] {
             let runs = actions(&plan(false, part, true), prefix);

@@ -21,7 +21,7 @@ usage: cargo xtask <command>
   doc                             the documentation of every crate of the workspace
 
 LATCHKEY_SKIP=a,b leaves out parts of `test`: format clippy doc processes containers
-                  postgresql foreign-clients deny";
+                  postgresql foreign-clients browser deny";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cargo::{cargo, target_dir};
+use crate::cargo::{cargo, root, target_dir};
 
 /// rustfmt and clippy: part of the usual toolchain, not of rustup's minimal one.
 pub(crate) fn rust_components() -> Result<(), String> {
@@ -77,6 +77,49 @@ pub(crate) fn python() -> Result<(), String> {
         target_dir().join("foreign-clients").display()
     ));
     Ok(())
+}
+
+/// Chromium and what drives it: pages are tested in a real browser.
+pub(crate) fn browser() -> Result<(), String> {
+    let version = || output(Command::new("chromedriver").arg("--version"));
+    let is_there = |program| output(Command::new(program).arg("--version")).is_ok();
+    if version().is_err() || !BROWSERS.into_iter().any(is_there) {
+        say("installing chromium and chromium-driver with apt-get");
+        apt_install("chromium")?;
+        apt_install("chromium-driver")?;
+    }
+    let version = version()?;
+    let version = version.split_whitespace().nth(1).unwrap_or_default();
+    say(&format!("chromedriver {version} found"));
+    Ok(())
+}
+
+/// The names under which chromedriver looks for one.
+const BROWSERS: [&str; 3] = ["chromium", "google-chrome", "chromium-browser"];
+
+/// A Python with the clients that benchmarks compare with. Without it they leave those out, and say so.
+pub(crate) fn bench_python() -> Option<PathBuf> {
+    let folder = target_dir().join("bench-python");
+    let python = folder.join("bin").join("python");
+    let mut venv = Command::new("python3");
+    let mut install = Command::new(&python);
+    let list = root().join("benches/peers/python/requirements.txt");
+    install.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+    let made = output(venv.args(["-m", "venv"]).arg(&folder));
+    match made.and_then(|_| output(install.arg(list))) {
+        Ok(_) => Some(python),
+        Err(error) => {
+            let reason = first_line(&error);
+            say(&format!("no Python clients to compare with ({reason})"));
+            None
+        }
+    }
+}
+
+/// The date, for the names of reports.
+pub(crate) fn today() -> Result<String, String> {
+    let date = output(Command::new("date").arg("+%F"))?;
+    Ok(date.trim().to_owned())
 }
 
 /// Whether a Docker daemon answers.

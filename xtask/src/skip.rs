@@ -10,11 +10,12 @@ pub(crate) enum Part {
     Containers,
     Postgresql,
     ForeignClients,
+    Browser,
     Deny,
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Format,
         Self::Clippy,
         Self::Doc,
@@ -22,6 +23,7 @@ impl Part {
         Self::Containers,
         Self::Postgresql,
         Self::ForeignClients,
+        Self::Browser,
         Self::Deny,
     ];
 
@@ -35,6 +37,7 @@ impl Part {
             Self::Containers => "containers",
             Self::Postgresql => "postgresql",
             Self::ForeignClients => "foreign-clients",
+            Self::Browser => "browser",
             Self::Deny => "deny",
         }
     }
@@ -69,13 +72,14 @@ impl SkipList {
         self.0.contains(&part)
     }
 
-    /// What the test fixtures are told; they know the servers, the foreign clients, and nothing else.
+    /// What the test fixtures are told; they know the servers, the foreign clients, the browser, and nothing else.
     pub(crate) fn fixtures(&self) -> String {
         let known = [
             Part::Processes,
             Part::Containers,
             Part::Postgresql,
             Part::ForeignClients,
+            Part::Browser,
         ];
         let skipped = known.into_iter().filter(|part| self.contains(*part));
         skipped.map(Part::name).collect::<Vec<_>>().join(",")
@@ -120,7 +124,9 @@ mod tests {
 
     #[test]
     fn fixtures_are_told_of_servers_and_clients_only() {
-        let skip = SkipList::parse("deny,foreign-clients,containers,format,postgresql").unwrap();
-        assert_eq!(skip.fixtures(), "containers,postgresql,foreign-clients");
+        let skip = "deny,browser,foreign-clients,containers,format,postgresql";
+        let skip = SkipList::parse(skip).unwrap();
+        let told = "containers,postgresql,foreign-clients,browser";
+        assert_eq!(skip.fixtures(), told);
     }
 }
