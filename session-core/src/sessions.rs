@@ -262,6 +262,7 @@ impl Sessions {
     }
 
     /// Ends a session, for everybody and at once, whoever holds its lock. An unknown session is not an error.
+    /// Secondaries hear of it later, also those that are required.
     ///
     /// # Errors
     /// [`DestroyError`]; the session may live on. Ending it again is safe.

@@ -31,8 +31,6 @@ pub(crate) struct RedisOutbox {
 const BUCKETS: u16 = 4096;
 /// How many buckets make a part, and are asked for at once.
 const PART: u16 = 256;
-/// How many bytes of records are read at once, after the first record.
-const BYTES_AT_ONCE: &[u8] = b"262144";
 /// How many entries are taken out at once.
 const TAKEN_AT_ONCE: usize = 256;
 const SIDE_BY_SIDE: usize = 32;
@@ -231,8 +229,8 @@ impl RedisOutbox {
             .saturating_mul(2)
             .saturating_add(1)
             .to_string();
-        let limit = limit.to_string();
-        let args = [until.as_bytes(), limit.as_bytes(), BYTES_AT_ONCE];
+        let (limit, bytes) = (limit.to_string(), PendingEntry::BYTES_AT_ONCE.to_string());
+        let args = [until.as_bytes(), limit.as_bytes(), bytes.as_bytes()];
         let entry = Entry::new(&self.server.scripts.pending, &keys, &args);
         let answers = self.server.ask(&|| entry.clone().into()).await;
         let answers = answers.map_err(|error| self.server.failed(READ, error))?;

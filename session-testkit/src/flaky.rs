@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -17,6 +20,7 @@ pub struct Flaky<S> {
     asked: Arc<AtomicUsize>,
     chance: Arc<AtomicU64>,
     late: Arc<Mutex<Vec<Change>>>,
+    refused: Arc<Mutex<HashSet<SessionHandle>>>,
 }
 
 /// How a [`Flaky`] secondary fares.
@@ -48,12 +52,18 @@ impl<S: SecondaryStore> Flaky<S> {
             asked: Arc::default(),
             chance: Arc::new(AtomicU64::new(1)),
             late: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
     /// From now on it fares so.
     pub fn set(&self, mood: Mood) {
         self.mood.send_replace(mood);
+    }
+
+    /// From now on it takes nothing of that session, however it fares.
+    pub fn refuse(&self, session: SessionHandle) {
+        self.refused().insert(session);
     }
 
     /// How often it was asked to take a change over.
@@ -78,6 +88,10 @@ impl<S: SecondaryStore> Flaky<S> {
         Ok(late.len())
     }
 
+    fn refused(&self) -> MutexGuard<'_, HashSet<SessionHandle>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn late(&self) -> MutexGuard<'_, Vec<Change>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,24 +109,21 @@ impl<S: SecondaryStore> Flaky<S> {
     }
 
     async fn face(&self) -> Result<bool, StoreError> {
-        let error = |fault| StoreError::new("write to a secondary", "a flaky one", fault);
         let mut moods = self.mood.subscribe();
         loop {
             let mood = *moods.borrow_and_update();
             match mood {
                 Mood::Well => return Ok(true),
                 Mood::Deaf => return Ok(false),
-                Mood::Down | Mood::Late => return Err(error(Fault::Unreachable)),
-                Mood::Refusing => {
-                    return Err(error(Fault::Unsuitable("it does not take this".to_owned())));
-                }
+                Mood::Down | Mood::Late => return Err(failed(Fault::Unreachable)),
+                Mood::Refusing => return Err(refused()),
                 Mood::Hanging => {
                     if moods.changed().await.is_err() {
                         std::future::pending::<()>().await;
                     }
                 }
                 Mood::Random => match self.draw() % 8 {
-                    0 | 1 => return Err(error(Fault::Unreachable)),
+                    0 | 1 => return Err(failed(Fault::Unreachable)),
                     2 => return Ok(false),
                     3 => tokio::task::yield_now().await,
                     _ => return Ok(true),
@@ -129,17 +140,15 @@ impl<S: SecondaryStore> SecondaryStore for Flaky<S> {
         if *self.mood.borrow() == Mood::Late {
             self.late().push(change.clone());
         }
+        if self.refused().contains(&change.session) {
+            return Err(refused());
+        }
         let is_heard = self.face().await?;
         let applied = self.store.apply(change).await?;
         if is_heard {
             return Ok(applied);
         }
-        let fault = Fault::Unreachable;
-        Err(StoreError::new(
-            "write to a secondary",
-            "a flaky one",
-            fault,
-        ))
+        Err(failed(Fault::Unreachable))
     }
 
     async fn seen(&self, session: SessionHandle, idle_end: StoreTime) -> Result<(), StoreError> {
@@ -154,4 +163,12 @@ impl<S: SecondaryStore> SecondaryStore for Flaky<S> {
     fn place(&self) -> Option<String> {
         self.store.place()
     }
+}
+
+fn refused() -> StoreError {
+    failed(Fault::Unsuitable("it does not take this".to_owned()))
+}
+
+fn failed(fault: Fault) -> StoreError {
+    StoreError::new("write to a secondary", "a flaky one", fault)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::tower::ServiceExt as _;
 use axum::{
     Router,
     body::Body,
@@ -11,7 +12,6 @@ use axum::{
 use clap::value_parser;
 use latchkey::web::{Locked, Session, SessionError, SessionLayer};
 use latchkey_benches::{Comparison, Cost, Outcome, RedisServer, Result, Run, Stopwatch};
-use tower::ServiceExt as _;
 use tower_sessions::{Session as TowerSession, SessionManagerLayer, session};
 use tower_sessions_redis_store::{RedisStore as TowerStore, fred::prelude::Pool};
 

@@ -1,7 +1,7 @@
 //! One secondary, and the task that brings it up to date.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     ops::RangeInclusive,
     sync::{
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::{
     Change, Delivery, Found, OutboxEntry, PendingEntry, Row, SecondaryPolicy, SecondaryReport,
     SecondaryStore, Version,
-    plan::{EVERYTHING, Follow, Named, Plan},
+    plan::{Done, EVERYTHING, Named, Plan},
 };
 use crate::{
     BadRecord, Event, Fault, Header, SessionData, SessionHandle, SessionKey, StoreError, StoreTime,
@@ -145,14 +145,14 @@ impl Secondary {
     }
 
     /// Leaves what a commit has done to the task.
-    pub(super) fn leave(&self, plan: &Plan, done: &Follow) -> SecondaryReport {
+    pub(super) fn leave(&self, plan: &Plan, done: &Done) -> SecondaryReport {
         let delivery = match self.is_down(plan.clock.now()) {
             Some(error) => Delivery::Failed(error),
             None => Delivery::Later,
         };
         match done {
-            Follow::Look(key) => self.look(key.bucket().number()),
-            Follow::Written(written) if matches!(delivery, Delivery::Later) => {
+            Done::Changed(key) => self.look(key.bucket().number()),
+            Done::Wrote(written) if matches!(delivery, Delivery::Later) => {
                 let mut queue = self.queue();
                 queue.delivered.remove(&written.entry.key);
                 if queue.written.len() < MOST_QUEUED && queue.bytes < MOST_QUEUED_BYTES {
@@ -166,16 +166,16 @@ impl Secondary {
                 drop(queue);
                 self.wake();
             }
-            Follow::Written(_) | Follow::Joined(_) => {}
+            Done::Wrote(_) | Done::Joined(_) => {}
         }
         self.report(delivery)
     }
 
     /// Delivers what a commit has done, within the time that the commit waits.
-    pub(super) async fn follow_now(&self, plan: &Plan, done: &Follow) -> SecondaryReport {
+    pub(super) async fn follow_now(&self, plan: &Plan, done: &Done) -> SecondaryReport {
         let deliver = async {
             match done {
-                Follow::Written(written) => {
+                Done::Wrote(written) => {
                     let change = self.change_of(written);
                     let Some(change) = change else {
                         return Err(self.refused("a value that its codec cannot hold"));
@@ -184,15 +184,17 @@ impl Secondary {
                     self.delivered(plan.clock.now(), [written.entry]);
                     Ok(())
                 }
-                Follow::Look(key) | Follow::Joined(key) => {
+                Done::Changed(key) | Done::Joined(key) => {
                     let bucket = key.bucket().number();
                     let range = bucket..=bucket;
-                    match self.deliver_range(plan, &range, StoreTime::MAX).await? {
-                        true => Ok(()),
-                        false => Err(self
-                            .is_down(plan.clock.now())
-                            .unwrap_or_else(|| self.refused("a change that it did not take"))),
+                    let left = self.deliver_range(plan, &range, StoreTime::MAX).await?;
+                    if left.may_hold(key) {
+                        let error = self.is_down(plan.clock.now());
+                        return Err(
+                            error.unwrap_or_else(|| self.refused("a change that it did not take"))
+                        );
                     }
+                    Ok(())
                 }
             }
         };
@@ -243,13 +245,13 @@ impl Secondary {
     /// Delivers whatever waits; for how many sessions something waits yet.
     pub(super) async fn drain(&self, plan: &Plan) -> u64 {
         self.tell_outbox(plan, true).await;
-        let emptied = self.deliver_range(plan, &EVERYTHING, StoreTime::MAX).await;
+        // What is left is counted.
+        self.deliver_range(plan, &EVERYTHING, StoreTime::MAX)
+            .await
+            .ok();
         let backlog = plan.outbox.backlog(self.at).await;
-        match (emptied, backlog) {
-            (Ok(_), Ok(backlog)) => backlog.sessions,
-            // It is not known, but not nothing.
-            _ => 1,
-        }
+        // If it is not known, it is not nothing.
+        backlog.map_or(1, |backlog| backlog.sessions)
     }
 
     /// What was written and seen in this process.
@@ -300,6 +302,9 @@ impl Secondary {
                 Ok(true) => self.deliver_range(plan, &part, until).await,
                 Err(error) => Err(error),
             };
+            if self.is_down(plan.clock.now()).is_some() {
+                return;
+            }
             if let Err(error) = delivered {
                 tracing::warn!(secondary = &*self.name, %error, "the outbox cannot be looked through");
                 return;
@@ -307,33 +312,37 @@ impl Secondary {
         }
     }
 
-    /// Delivers what was noted in a range of buckets; whether nothing is left of it.
+    /// Delivers what was noted in a range of buckets; what of that the secondary does not have.
     async fn deliver_range(
         &self,
         plan: &Plan,
         range: &RangeInclusive<u16>,
         until: StoreTime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Left, StoreError> {
+        let mut left = Left::default();
         loop {
-            if self.is_down(plan.clock.now()).is_some() {
-                return Ok(false);
+            if let Some(error) = self.is_down(plan.clock.now()) {
+                return Err(error);
             }
             let page = plan.outbox.pending(self.at, range, until, PAGE);
             let page = page.await?;
-            let found = page.len();
-            let done = self.deliver_page(plan, page).await?;
-            if found < PAGE || done == 0 {
-                return Ok(done == found);
+            let bytes: usize = page.iter().map(PendingEntry::bytes).sum();
+            let is_last = page.len() < PAGE && bytes <= PendingEntry::BYTES_AT_ONCE;
+            let has_moved = self.deliver_page(plan, page, &mut left).await?;
+            if is_last || !has_moved {
+                left.has_more = !is_last;
+                return Ok(left);
             }
         }
     }
 
-    /// How many entries of a page are out of the way.
+    /// Whether something of a page is out of the way now.
     async fn deliver_page(
         &self,
         plan: &Plan,
         page: Vec<PendingEntry>,
-    ) -> Result<usize, StoreError> {
+        left: &mut Left,
+    ) -> Result<bool, StoreError> {
         let (mut done, mut changes, mut aside) = (Vec::new(), Vec::new(), Vec::new());
         let entries: Vec<_> = page.iter().map(|pending| pending.entry).collect();
         for pending in page {
@@ -348,6 +357,10 @@ impl Secondary {
         // Others first: one that is refused is not to be in their way.
         changes.sort_by_key(|(entry, _)| self.health().strikes.contains_key(&entry.session));
         done.extend(self.deliver(plan, changes).await);
+        left.keys.extend(entries.iter().map(|entry| entry.key));
+        for entry in &done {
+            left.keys.remove(&entry.key);
+        }
         aside.extend(self.struck_out(entries));
         if !done.is_empty() {
             plan.outbox.delivered(self.at, &done).await?;
@@ -355,7 +368,7 @@ impl Secondary {
         for entry in &aside {
             self.set_aside(plan, entry).await?;
         }
-        Ok(done.len() + aside.len())
+        Ok(!done.is_empty() || !aside.is_empty())
     }
 
     fn decide(&self, plan: &Plan, pending: PendingEntry) -> Decision {
@@ -578,6 +591,21 @@ impl Health {
             self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             self.down = Some((error.clone(), now + self.pause));
         }
+    }
+}
+
+/// What a secondary does not have after a delivery.
+#[derive(Default)]
+struct Left {
+    /// Not taken, not to be told yet, or set aside.
+    keys: HashSet<SessionKey>,
+    /// Whether there is something else, which was not looked at.
+    has_more: bool,
+}
+
+impl Left {
+    fn may_hold(&self, key: &SessionKey) -> bool {
+        self.has_more || self.keys.contains(key)
     }
 }
 

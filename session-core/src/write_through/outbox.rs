@@ -2,7 +2,9 @@ use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{BadRecord, SessionHandle, SessionKey, StoreError, StoreTime, Stored, Version};
+use crate::{
+    BadRecord, HEADER_MAX, SessionHandle, SessionKey, StoreError, StoreTime, Stored, Version,
+};
 
 /// Where a primary notes which sessions have changed and were not delivered yet. It holds no contents: one entry for each
 /// changed session and secondary, however often the session changes.
@@ -12,7 +14,8 @@ use crate::{BadRecord, SessionHandle, SessionKey, StoreError, StoreTime, Stored,
 /// # Contract
 /// 1. Every write that the primary has stored since the outbox was opened stands in it for each secondary, noted in the
 ///    step of the write itself, until it is `delivered`. Entries that stand for nothing are allowed.
-/// 2. `pending` reads entries and what stands under their keys in one step, the oldest first.
+/// 2. `pending` reads entries and what stands under their keys in one step, the oldest first in each bucket. It ends
+///    before `limit` entries only if there are no more, or behind more than [`PendingEntry::BYTES_AT_ONCE`] of records.
 /// 3. `delivered` removes an entry only if nothing newer was noted for its session meanwhile.
 /// 4. `claim` gives a range of buckets to one deliverer at a time, for the time given; to the same one again at any time.
 /// 5. `set_aside` takes an entry out of the way unless something newer was noted; `retry` puts all of those back.
@@ -74,6 +77,18 @@ pub struct PendingEntry {
     pub entry: OutboxEntry,
     /// What stands there.
     pub found: Found,
+}
+
+impl PendingEntry {
+    /// Behind so many bytes of records, a page of them may end.
+    pub const BYTES_AT_ONCE: usize = 256 << 10;
+
+    pub(super) fn bytes(&self) -> usize {
+        match &self.found {
+            Found::Live(stored) => HEADER_MAX + stored.body.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What stands under the key of an entry.

@@ -39,11 +39,7 @@ pub(crate) fn in_order(
     all.sort_by(|one, other| one.name.cmp(&other.name));
     let place = primary.place();
     for (at, one) in all.iter().enumerate() {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !(1..=32).contains(&one.name.len()) || !one.name.bytes().all(fits) {
-            let (found, allowed) = (format!("{:?}", one.name), "1 to 32 of a-z, 0-9 and -");
-            return Err(ConfigError::new("name of a secondary", found, allowed));
-        }
+        check_secondary_name(&one.name)?;
         one.policy.check()?;
         let others = &all[..at];
         if others.iter().any(|other| other.name == one.name) {
@@ -73,6 +69,20 @@ pub(crate) fn in_order(
 
 const MOST: usize = 16;
 
+/// Whether a secondary can have that name: for stores that take names from elsewhere than the builder of
+/// [`Sessions`](crate::Sessions).
+///
+/// # Errors
+/// Anything but 1 to 32 of `a-z`, `0-9` and `-`.
+pub fn check_secondary_name(name: &str) -> Result<(), ConfigError> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=32).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    let (found, allowed) = (format!("{name:?}"), "1 to 32 of a-z, 0-9 and -");
+    Err(ConfigError::new("name of a secondary", found, allowed))
+}
+
 /// Where changes go beside the primary.
 pub(crate) struct Plan {
     pub(super) outbox: Arc<dyn Outbox>,
@@ -90,7 +100,7 @@ pub(crate) struct Plan {
 /// What a commit has done.
 pub(crate) enum Done {
     /// It has stored exactly this.
-    Wrote(Box<Written>),
+    Wrote(Arc<Written>),
     /// It has changed what stands under this key.
     Changed(SessionKey),
     /// Another commit of this process, which sees to it, has stored a later version under this key in its place.
@@ -124,11 +134,6 @@ impl Plan {
     /// Sees to what a commit has done, and says how far that came.
     pub(crate) async fn follow(self: &Arc<Self>, done: Done) -> Vec<SecondaryReport> {
         self.ensure_running();
-        let done = match done {
-            Done::Wrote(written) => Follow::Written(Arc::new(*written)),
-            Done::Changed(key) => Follow::Look(key),
-            Done::Joined(key) => Follow::Joined(key),
-        };
         // Mostly nobody waits.
         if self.secondaries.iter().all(|one| one.patience().is_zero()) {
             let reports = self.secondaries.iter().map(|one| one.leave(self, &done));
@@ -207,26 +212,19 @@ impl Drop for Running {
     }
 }
 
-/// What is to be delivered of a commit.
-pub(super) enum Follow {
-    Written(Arc<Written>),
-    Look(SessionKey),
-    Joined(SessionKey),
-}
-
 /// A version as a commit has stored it, if it was stored as it is.
 pub(crate) fn written(
     key: SessionKey,
     header: Header,
     data: SessionData,
     now: StoreTime,
-) -> Box<Written> {
+) -> Arc<Written> {
     let entry = OutboxEntry {
         key,
         session: header.handle,
         version: Version::stored(header.revision),
     };
-    Box::new(Written {
+    Arc::new(Written {
         entry,
         idle_end: now.after(header.time_to_live(now)),
         header,

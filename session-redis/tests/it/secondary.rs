@@ -163,6 +163,10 @@ async fn the_list_of_secondaries_is_guarded_until_it_is_replaced() -> TestResult
     assert!(refused.contains("mirror"), "{refused}");
 
     let store: RedisStore = connect().await?;
+    for bad in [&["a,b"][..], &["one", "other", "one"], &[""]] {
+        let refused = store.dangerous_replace_secondaries(bad).await;
+        assert!(matches!(refused, Err(Error::Config(_))), "{bad:?}");
+    }
     store.dangerous_replace_secondaries(&["other"]).await?;
     let other = Sessions::builder(connect().await?).secondary("other", mirror.clone(), policy());
     other.open().await?;

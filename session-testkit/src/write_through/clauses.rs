@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use session_core::{
     CommitError, Delivery, Error, PrimaryStore as _, Promise, SealingKey, SealingKeys,
-    SecondaryPolicy, SecondaryStore as _, SessionHandle, SessionId, Sessions, Timeouts, WithError,
+    SecondaryPolicy, SecondaryStore as _, SessionGuard, SessionHandle, SessionId, Sessions,
+    Timeouts, WithError,
 };
 
 use super::support::{NAME, Through, eventual, eventually, mirror, open, other_codec, through};
@@ -275,6 +276,69 @@ pub async fn an_answer_that_was_lost_harms_nothing<F: PrimaryFixture>(fixture: &
 
 fn required() -> SecondaryPolicy {
     SecondaryPolicy::required().timeout(Duration::from_secs(20))
+}
+
+/// Others stand in the same bucket of the outbox.
+pub async fn a_required_change_is_delivered_though_a_neighbour_is_not<F: PrimaryFixture>(
+    fixture: &F,
+) {
+    let it = through(fixture, required()).await;
+    let one = with_value(&it.sessions, None);
+    let other = with_value(&it.sessions, Some(&one));
+    let (id, handle) = (one.id().clone(), one.handle());
+    it.mirror.refuse(other.handle());
+    let failed = other.commit().await.expect_err("it is not taken");
+    assert!(failed.is_committed(), "{failed}");
+    one.commit().await.expect("it is delivered");
+    assert_eq!(it.shown(handle).await, Some(1));
+    let mut guard = it.sessions.lock(&id).await.expect("it can be locked");
+    guard.destroy();
+    guard.commit().await.expect("the end is delivered");
+    assert_eq!(it.shown(handle).await, None);
+}
+
+/// What is set aside was not delivered.
+pub async fn a_required_change_that_cannot_be_shown_has_failed<F: PrimaryFixture>(fixture: &F) {
+    if F::CODEC != session_core::Codec::MessagePack {
+        return;
+    }
+    let it = through(fixture, required().codec(session_core::Codec::Json)).await;
+    let mut session = it.sessions.create();
+    let bytes = &b"\xc4\x01a"[..];
+    session.insert_raw("bytes", bytes).expect("it fits");
+    let failed = session.commit().await.expect_err("it has no form in JSON");
+    assert!(matches!(failed, CommitError::SecondaryFailed { .. }));
+    assert_eq!(it.backlog().await.set_aside, 1);
+}
+
+/// The outbox is read in pages, which large records make short.
+pub async fn a_required_change_is_delivered_behind_large_ones<F: PrimaryFixture>(fixture: &F) {
+    let it = through(fixture, required()).await;
+    let own = with_value(&it.sessions, None);
+    // They are noted by somebody who cannot deliver them.
+    let down = mirror(fixture);
+    down.set(Mood::Down);
+    let stranger = settings(fixture, fixture.store());
+    let stranger = stranger.secondary(NAME, down, SecondaryPolicy::eventual());
+    let stranger = open(stranger).await;
+    for _ in 0..3 {
+        let mut large = with_value(&stranger, Some(&own));
+        large.insert("n", "x".repeat(150_000)).expect("it fits");
+        large.commit().await.expect("it is stored");
+    }
+    let handle = own.handle();
+    own.commit().await.expect("it is delivered");
+    assert_eq!(it.shown(handle).await, Some(1));
+}
+
+/// A new session, if asked for in the bucket of another one.
+fn with_value(sessions: &Sessions, neighbour: Option<&SessionGuard>) -> SessionGuard {
+    let bucket = |session: &SessionGuard| session.id().key().bucket();
+    let fits = |session: &SessionGuard| neighbour.is_none_or(|one| bucket(one) == bucket(session));
+    let mut tries = std::iter::repeat_with(|| sessions.create());
+    let mut session = tries.find(fits).expect("there is no end of them");
+    session.insert("n", 1).expect("it fits");
+    session
 }
 
 /// Nobody has to wait for it.

@@ -31,6 +31,9 @@ macro_rules! write_through_suite {
             an_answer_that_was_lost_harms_nothing
             a_required_secondary_has_it_when_the_commit_returns
             a_required_secondary_that_fails_is_told
+            a_required_change_is_delivered_though_a_neighbour_is_not
+            a_required_change_that_cannot_be_shown_has_failed
+            a_required_change_is_delivered_behind_large_ones
             a_new_session_whose_required_secondary_fails_keeps_its_id
             a_hanging_secondary_does_not_hold_the_lock
             a_commit_waits_for_a_slow_secondary_only_if_told
