@@ -104,7 +104,7 @@ let sessions = Sessions::builder(store)
 //! | `tls` | | `rediss://`, `postgres::Postgres::connect_tls` |
 //! | `deadpool` | | `RedisStore::from_pool` for a `deadpool-redis` pool |
 //! | `blocking` | | `blocking::Sessions`, for threads without an async runtime |
-//! | `seal` | | `SealingKeys`: records sealed at rest |
+//! | `seal` | | `SealingKeys`: records sealed at rest; with `web`, IDs sealed or signed in the cookie |
 //! | `cookie` | | `cookie`: sessions that travel in a cookie, encrypted (AEAD, Fernet) or signed (JWT) |
 //! | `postgres` | | `postgres`: sessions in PostgreSQL, as primary or secondary; the tables that Python services with piccolo_api or sanic-cookies have there |
 //! | `sanic` | | `SanicStore`: sessions shared with Python services that use sanic-cookies |

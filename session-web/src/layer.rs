@@ -4,6 +4,8 @@ use http::Response;
 use session_core::{ConfigError, Sessions};
 use tower_layer::Layer;
 
+#[cfg(feature = "seal")]
+use crate::spelling::Form;
 use crate::{
     CookiePolicy, HeaderPolicy, SessionError, SessionService, UnknownLimit, spelling::Spelling,
     transport::Transport,
@@ -96,7 +98,23 @@ impl<K> SessionLayer<K> {
     /// [`ConfigError`] when the name of the cookie is so long that name and value have more than 4,096 bytes.
     #[cfg(feature = "seal")]
     pub fn seal_ids(self, keys: session_core::SealingKeys) -> Result<Self, ConfigError> {
-        let spelling = Spelling::sealed(keys);
+        self.spelling(Spelling::keyed(keys, Form::Sealed))
+    }
+
+    /// Signs IDs where they travel, in place of [sealing](Self::seal_ids) them: with HMAC-SHA-256, in 115 characters in
+    /// place of 126. The rules are the same, for names, the ring of keys and its beginning; the ID itself can be read, which
+    /// a seal keeps from those who look at the cookie. A service can change from one to the other: both are read, and
+    /// written anew with the next commit.
+    ///
+    /// # Errors
+    /// As [`seal_ids`](Self::seal_ids).
+    #[cfg(feature = "seal")]
+    pub fn sign_ids(self, keys: session_core::SealingKeys) -> Result<Self, ConfigError> {
+        self.spelling(Spelling::keyed(keys, Form::Signed))
+    }
+
+    #[cfg(feature = "seal")]
+    fn spelling(self, spelling: Spelling) -> Result<Self, ConfigError> {
         if let Transport::Cookie(policy) = &self.config.transport {
             policy.check(spelling.longest())?;
         }

@@ -61,7 +61,7 @@ impl Transport {
         }
     }
 
-    /// What sealed IDs are bound to.
+    /// What sealed and signed IDs are bound to.
     fn name(&self) -> &str {
         match self {
             Self::Cookie(policy) => policy.name(),

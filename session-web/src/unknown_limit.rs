@@ -13,7 +13,7 @@ use session_core::{Allowance, Clock, CountedName, Limit, Moment, SystemClock, Us
 /// [`SessionLayer::limit_unknown`](crate::SessionLayer::limit_unknown): 100 a minute, in all replicas together. Beyond that,
 /// its requests that use their session get 429 with `Retry-After` and nothing is asked of any store, until the window ends.
 ///
-/// What is no ID, has a seal that is broken or of a retired key, and what names no session that lives, count alike. The same
+/// What is no ID, has a seal or signature that is broken or of a retired key, and what names no session that lives, count alike. The same
 /// one counts once: a browser that goes on sending the cookie of a session that has ended guesses nothing. When the counter
 /// fails, nobody is refused: whether a session lives is asked of its store, which then mostly fails too.
 /// Source: ASVS 5.0, 2.4.1.

@@ -11,6 +11,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::{
     Place, SealingKeyId,
     cipher::{Ciphers, SealingCipher},
+    signer::Signer,
 };
 use crate::{BadRecord, ConfigError, SessionHandle};
 
@@ -171,6 +172,7 @@ enum Unsealed {
 struct Ready {
     id: SealingKeyId,
     ciphers: Ciphers,
+    signer: Signer,
 }
 
 impl Ready {
@@ -178,6 +180,7 @@ impl Ready {
         Arc::new(Self {
             id: key.id(),
             ciphers: Ciphers::new(key),
+            signer: Signer::new(key),
         })
     }
 }
@@ -237,7 +240,7 @@ impl SealingKeys {
         len_max: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Bytes {
-        let Ready { id, ciphers } = &*self.first;
+        let Ready { id, ciphers, .. } = &*self.first;
         ciphers.close(self.cipher, *id, place, len_max, write)
     }
 
@@ -251,9 +254,7 @@ impl SealingKeys {
         let (cipher, rest) = SealingCipher::split_off(body)?;
         let (id, rest) = rest.split_first_chunk().ok_or(BadRecord::CutOff)?;
         let id = SealingKeyId(*id);
-        let key = self.ring().find(|key| key.id == id);
-        let key = key.ok_or(BadRecord::UnknownSealingKey { id })?;
-        let text = key.ciphers.open(cipher, id, place, rest, limit)?;
+        let text = self.key(id)?.ciphers.open(cipher, id, place, rest, limit)?;
         let outdated = self.seals() && (id != self.first.id || cipher != self.cipher);
         Ok((text.into(), outdated))
     }
@@ -271,6 +272,27 @@ impl SealingKeys {
     /// [`BadRecord`] when it was changed or cut off, or its key or cipher is not known.
     pub fn open_carried(&self, name: &str, sealed: &Bytes) -> Result<OpenedText, BadRecord> {
         let (text, outdated) = self.open(&Place::of_carried(name), sealed, sealed.len())?;
+        Ok(OpenedText { text, outdated })
+    }
+
+    /// Signs `text`, which a client is to carry under `name` and may read: with HMAC-SHA-256, by the first key. It passes for
+    /// no other name, and for nothing that is sealed.
+    pub fn sign_carried(&self, name: &str, text: &[u8]) -> Bytes {
+        let Ready { id, signer, .. } = &*self.first;
+        signer.sign(*id, &Place::of_signed(name), text)
+    }
+
+    /// The text of what [`sign_carried`](Self::sign_carried) has signed for that name, by any key of the ring.
+    ///
+    /// # Errors
+    /// [`BadRecord`] when it was changed or cut off, or its key is not known.
+    pub fn verify_carried(&self, name: &str, signed: &Bytes) -> Result<OpenedText, BadRecord> {
+        let id = Signer::key_id(signed)?;
+        let text = self
+            .key(id)?
+            .signer
+            .verify(&Place::of_signed(name), signed)?;
+        let outdated = self.seals() && id != self.first.id;
         Ok(OpenedText { text, outdated })
     }
 
@@ -292,17 +314,22 @@ impl SealingKeys {
             .map(|(text, _)| text)
     }
 
+    fn key(&self, id: SealingKeyId) -> Result<&Ready, BadRecord> {
+        let key = self.ring().find(|key| key.id == id);
+        key.ok_or(BadRecord::UnknownSealingKey { id })
+    }
+
     fn ring(&self) -> impl Iterator<Item = &Ready> {
         once(&self.first).chain(&self.others).map(Arc::as_ref)
     }
 }
 
-/// What was sealed.
+/// What was sealed or signed.
 #[non_exhaustive]
 pub struct OpenedText {
     /// The text.
     pub text: Bytes,
-    /// Whether the seal is another than would be made now.
+    /// Whether the seal or signature is another than would be made now.
     pub outdated: bool,
 }
 

@@ -18,6 +18,8 @@ mod keys; // keys, and which of them seals
 #[cfg(not(feature = "seal"))]
 #[path = "none.rs"]
 mod keys;
+#[cfg(feature = "seal")]
+mod signer; // what can be read, and only be made by holders of a key
 #[cfg(all(test, feature = "seal"))]
 mod tests;
 
@@ -169,6 +171,8 @@ const LABEL: &[u8; 15] = b"latchkey body 1";
 #[cfg(feature = "seal")]
 const CARRIED_LABEL: &[u8; LABEL.len()] = b"latchkey cookie";
 #[cfg(feature = "seal")]
+const SIGNED_LABEL: &[u8; LABEL.len()] = b"latchkey signed";
+#[cfg(feature = "seal")]
 const ROW_LABEL: &[u8; LABEL.len()] = b"latchkey mirror";
 const PLACE_LEN: usize = LABEL.len() + 32 + 2 + BOUND;
 
@@ -199,6 +203,12 @@ impl Place {
     #[cfg(feature = "seal")]
     fn of_carried(name: &str) -> Self {
         Self::labelled(CARRIED_LABEL, name, &[])
+    }
+
+    /// Of what a client carries under that name, signed only.
+    #[cfg(feature = "seal")]
+    fn of_signed(name: &str) -> Self {
+        Self::labelled(SIGNED_LABEL, name, &[])
     }
 
     /// Of what a secondary of that name is shown of a session.

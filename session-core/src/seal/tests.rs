@@ -503,6 +503,57 @@ fn keys_are_erased_when_they_are_dropped() {
     erased::<zeroize::Zeroizing<[u8; 32]>>();
 }
 
+/// The code is from another implementation of HMAC-SHA-256, from the description of the format alone.
+#[test]
+fn what_a_client_carries_signed_can_be_read_and_not_be_changed() {
+    let secret: Vec<u8> = (0..32).collect();
+    let keys = SealingKeys::new(&SealingKey::from_bytes(&secret).unwrap());
+    let signed = keys.sign_carried("session", b"an ID");
+    let expected = "0357869a5df5d37a24616e204944eb7d45de6b28a895ba8c148b808d47df\
+        80ccb4f20fde9269095c877e6d3cb224";
+    assert_eq!(signed, hex(expected));
+    let opened = keys.verify_carried("session", &signed).unwrap();
+    assert_eq!((&*opened.text, opened.outdated), (&b"an ID"[..], false));
+    for at in 0..signed.len() {
+        let mut changed = signed.to_vec();
+        changed[at] ^= 1;
+        assert!(keys.verify_carried("session", &changed.into()).is_err());
+        let cut_off = keys.verify_carried("session", &signed.slice(..at));
+        assert!(cut_off.is_err(), "{at}");
+        assert!(
+            keys.verify_carried("session", &signed.slice(at + 1..))
+                .is_err()
+        );
+    }
+    let longer = [&*signed, b"x"].concat().into();
+    assert!(keys.verify_carried("session", &longer).is_err());
+    let elsewhere = keys.verify_carried("another", &signed);
+    assert_eq!(elsewhere.err(), Some(BadRecord::BrokenSeal));
+}
+
+#[test]
+fn signatures_of_older_keys_pass_until_they_are_retired() {
+    let (old, new) = (SealingKeys::new(&key(1)), SealingKeys::new(&key(2)));
+    let signed = old.sign_carried("session", b"an ID");
+    let during = new.clone().opening(&key(1));
+    assert!(during.verify_carried("session", &signed).unwrap().outdated);
+    let retired = new.verify_carried("session", &signed).err();
+    let id = key(1).id();
+    assert_eq!(retired, Some(BadRecord::UnknownSealingKey { id }));
+}
+
+#[test]
+fn signatures_are_no_seals_and_seals_no_signatures() {
+    let keys = SealingKeys::new(&key(1));
+    let signed = keys.sign_carried("session", b"an ID");
+    assert!(keys.open_carried("session", &signed).is_err());
+    for (cipher, _) in CIPHERS {
+        let keys = keys.clone().cipher(cipher);
+        let sealed = keys.seal_carried("session", b"an ID");
+        assert!(keys.verify_carried("session", &sealed).is_err());
+    }
+}
+
 proptest! {
     #[test]
     fn any_byte_that_is_changed_is_refused(value in ".{0,200}", at: prop::sample::Index, change in 1_u8.., aes: bool) {

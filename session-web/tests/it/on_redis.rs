@@ -15,13 +15,13 @@ use session_web::{ClientAddress, SessionLayer, UnknownLimit};
 
 use crate::support::*;
 
-struct Wire {
-    proxy: Proxy,
+pub(crate) struct Wire {
+    pub(crate) proxy: Proxy,
     store: RedisStore,
 }
 
 impl Wire {
-    async fn tap() -> Self {
+    pub(crate) async fn tap() -> Self {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let (process, test) = (std::process::id(), TESTS.fetch_add(1, Ordering::Relaxed));
         let server = RedisServer::shared().await.unwrap();
@@ -37,7 +37,7 @@ impl Wire {
         Self { proxy, store }
     }
 
-    fn layer(&self) -> SessionLayer {
+    pub(crate) fn layer(&self) -> SessionLayer {
         SessionLayer::new(Sessions::new(self.store.clone()))
     }
 
@@ -87,17 +87,18 @@ async fn ignoring_a_session_takes_no_flight_reading_one_and_changing_two() {
 }
 
 #[tokio::test]
-async fn what_is_badly_sealed_takes_no_flight() {
+async fn what_is_badly_sealed_or_signed_takes_no_flight() {
     let wire = Wire::tap().await;
-    let keys = |key: &SealingKey| SealingKeys::new(key);
-    let (ours, theirs) = (SealingKey::generate(), SealingKey::generate());
-    let other = app(wire.layer().seal_ids(keys(&theirs)).unwrap());
-    let forged = post_it(&other, "/add", "").await.pair();
-    let app = app(wire.layer().seal_ids(keys(&ours)).unwrap());
-    for cookie in [forged, cookie_of(&SessionId::random()), format!("{NAME}=x")] {
-        for (method, path) in [(Method::GET, "/read"), (Method::POST, "/touch")] {
-            let flights = wire.flights(&app, method, path, &cookie).await;
-            assert_eq!(flights, Vec::<String>::new());
+    let keys = || SealingKeys::new(&SealingKey::generate());
+    for form in [SessionLayer::seal_ids, SessionLayer::sign_ids] {
+        let other = app(form(wire.layer(), keys()).unwrap());
+        let forged = post_it(&other, "/add", "").await.pair();
+        let app = app(form(wire.layer(), keys()).unwrap());
+        for cookie in [forged, cookie_of(&SessionId::random()), format!("{NAME}=x")] {
+            for (method, path) in [(Method::GET, "/read"), (Method::POST, "/touch")] {
+                let flights = wire.flights(&app, method, path, &cookie).await;
+                assert_eq!(flights, Vec::<String>::new());
+            }
         }
     }
 }

@@ -2,9 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use http::{Method, StatusCode, header};
-use session_core::{Limit, MemoryStore, MemoryUseCounter, SessionId, Sessions};
+use session_core::{
+    Limit, MemoryStore, MemoryUseCounter, SealingKey, SealingKeys, SessionId, Sessions,
+};
 use session_testkit::{FakeClock, Stopping, Stops};
-use session_web::{ClientAddress, SessionLayer, UnknownLimit};
+use session_web::{ClientAddress, CookiePolicy, SessionLayer, UnknownLimit};
 
 use crate::support::*;
 
@@ -56,6 +58,13 @@ async fn read(app: &Router, from: &str, cookie: &str) -> Answer {
     send(app, request).await
 }
 
+fn changed(value: &str) -> String {
+    let mut bytes = value.to_owned().into_bytes();
+    let at = bytes.len() / 2;
+    bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+    String::from_utf8(bytes).unwrap()
+}
+
 fn unknown() -> String {
     cookie_of(&SessionId::random())
 }
@@ -98,6 +107,43 @@ async fn whoever_guesses_is_refused_without_asking_any_store() {
         read(&service.app, HOME, &cookie_of(&id)).await.text,
         "Some(1)"
     );
+}
+
+#[tokio::test]
+async fn what_is_badly_sealed_or_signed_counts_before_any_store_is_asked() {
+    for form in [SessionLayer::seal_ids, SessionLayer::sign_ids] {
+        let service = service(3);
+        let (retired, keys) = (SealingKey::generate(), SealingKey::generate());
+        let layer = || SessionLayer::new(service.sessions.clone());
+        let made = async |layer: SessionLayer, keys: SealingKeys| {
+            let app = app(form(layer, keys).unwrap());
+            let pair = post_it(&app, "/add", "").await.pair();
+            pair.split_once('=').unwrap().1.to_owned()
+        };
+        let good = made(layer(), SealingKeys::new(&keys)).await;
+        let other = layer().cookie(CookiePolicy::named("other")).unwrap();
+        let bad = [
+            made(layer(), SealingKeys::new(&retired)).await,
+            made(other, SealingKeys::new(&keys)).await,
+            changed(&good),
+        ];
+        let addresses = ClientAddress::new(|extensions| extensions.get().map(|peer: &Peer| peer.0));
+        let limit = UnknownLimit::new(service.counter.clone(), addresses)
+            .limit(Limit::new(3, MINUTE).unwrap())
+            .clock(service.clock.clone());
+        let app = app(form(layer().limit_unknown(limit), SealingKeys::new(&keys)).unwrap());
+        let asked = service.stops.passed();
+        for value in bad {
+            let answer = read(&app, HOME, &format!("{NAME}={value}")).await;
+            assert_eq!((answer.status, &*answer.text), (StatusCode::OK, "none"));
+        }
+        let refused = read(&app, HOME, &format!("{NAME}=x")).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.all(header::RETRY_AFTER), ["60"]);
+        assert_eq!(service.stops.passed(), asked);
+        let good = read(&app, AWAY, &format!("{NAME}={good}")).await;
+        assert_eq!(good.text, "Some(1)");
+    }
 }
 
 #[tokio::test]
