@@ -23,6 +23,7 @@ mod metrics; // what is counted
 mod old_ids; // answers to requests that come with an ID of before
 mod on_redis; // what is asked of a real server
 mod rate_limit; // so many requests in a window
+mod rotated_keys; // replicas whose keys are replaced one after the other
 mod sealed_ids; // IDs that are sealed or signed where they travel
 mod several; // sessions of several kinds
 mod unknown_limit; // who guesses IDs
