@@ -9,7 +9,7 @@ use crate::support::*;
 /// What is logged while `work` is done in this thread.
 ///
 /// One subscriber for all threads: while several come and go, `tracing` can take an event for one that nobody wants.
-fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
+pub(crate) fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| {
         let subscriber = tracing_subscriber::fmt()

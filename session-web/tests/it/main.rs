@@ -26,4 +26,5 @@ mod rate_limit; // so many requests in a window
 mod rotated_keys; // replicas whose keys are replaced one after the other
 mod sealed_ids; // IDs that are sealed or signed where they travel
 mod several; // sessions of several kinds
+mod stored_late; // commits whose secondary lags behind
 mod unknown_limit; // who guesses IDs
