@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0002_users"),
     migration!("0003_locks"),
     migration!("0004_secondary"),
+    migration!("0005_outbox"),
 ];
 
 const OLDEST: u32 = 13;

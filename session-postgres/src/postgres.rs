@@ -173,13 +173,13 @@ impl Postgres {
         rows.map_err(|error| CallError::new(error, sent.into_inner()))
     }
 
-    /// Several statements in one transaction and one flight: none waits for what another one returns. What the last
-    /// one returns.
+    /// Several statements in one transaction and one flight: none waits for what another one returns. What each of
+    /// them returns.
     pub(crate) async fn together(
         &self,
         action: &'static str,
         statements: &[(&str, &[&(dyn ToSql + Sync)])],
-    ) -> Result<Vec<Row>, CallError> {
+    ) -> Result<Vec<Vec<Row>>, CallError> {
         let sent = AtomicBool::new(false);
         let rows = async {
             let mut checkout = self.checkout(action).await?;
@@ -281,7 +281,7 @@ async fn in_one_flight(
     client: &Client,
     statements: &[(&str, &[&(dyn ToSql + Sync)])],
     sent: &AtomicBool,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
+) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
     let mut prepared = Vec::with_capacity(statements.len());
     for (sql, params) in statements {
         prepared.push((client.prepare_cached(sql).await?, *params));
@@ -299,13 +299,10 @@ async fn in_one_flight(
         client.batch_execute("COMMIT")
     );
     begun?;
-    let mut last = Vec::new();
     // Behind the first error all others only say that the transaction is aborted.
-    for answer in answers {
-        last = answer?;
-    }
+    let answers = answers.into_iter().collect::<Result<_, _>>()?;
     committed?;
-    Ok(last)
+    Ok(answers)
 }
 
 /// A call that failed.

@@ -59,7 +59,7 @@ pub use stopped::Stopped;
 pub use visitor::{Answer, Visitor};
 pub use waiter::Waiter;
 pub use worker::Worker;
-pub use writer::Writer;
+pub use writer::{Writer, primary, redis};
 
 /// What tests return: every error is shown with its causes.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,5 +1,10 @@
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
+use latchkey::{
+    RedisStore, RedisStoreBuilder, Sessions, SessionsBuilder,
+    core::Composed,
+    postgres::{Postgres, PostgresLocker, PostgresRecords},
+};
 use rustix::process::{Pid, Signal};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
@@ -8,6 +13,31 @@ use tokio::{
 };
 
 use crate::{Stopped, TestResult, stopped::signal, waiter::PATIENCE};
+
+/// On a busy machine a call is slow, and not lost.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The sessions at a URL: in PostgreSQL, or on Redis.
+///
+/// # Errors
+/// When they cannot be reached.
+pub async fn primary(url: &str) -> TestResult<SessionsBuilder> {
+    if url.starts_with("postgres") {
+        let postgres = Postgres::connect(url).await?.call_timeout(CALL_TIMEOUT);
+        let records = PostgresRecords::new(&postgres).await?;
+        let records = records.resolve_timeout(CALL_TIMEOUT);
+        let locker = PostgresLocker::new(&postgres).await?;
+        return Ok(Sessions::builder(Composed::new(records, locker)));
+    }
+    Ok(Sessions::builder(redis().connect(url).await?))
+}
+
+/// A store on Redis that is patient.
+pub fn redis() -> RedisStoreBuilder {
+    RedisStore::builder()
+        .call_timeout(CALL_TIMEOUT)
+        .resolve_timeout(CALL_TIMEOUT)
+}
 
 /// A process that changes sessions which are written through. Dropping it kills it.
 #[derive(Debug)]

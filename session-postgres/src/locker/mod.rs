@@ -372,10 +372,11 @@ impl Locks {
                 ],
             )
             .await
-            .map_err(|error| error.error)?;
-        let (token, left): (Option<i64>, i64) = rows
-            .first()
-            .map_or((None, 0), |row| (row.get(0), row.get(1)));
+            .map_err(|error| error.error)?
+            .pop();
+        let row = rows.as_ref().and_then(|rows| rows.first());
+        let (token, left): (Option<i64>, i64) =
+            row.map_or((None, 0), |row| (row.get(0), row.get(1)));
         let token = token.map(|token| FencingToken(unsigned(token)));
         Ok((token, Duration::from_millis(unsigned(left))))
     }

@@ -1,7 +1,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -9,13 +9,15 @@ use std::{
 
 use async_trait::async_trait;
 use session_core::{
-    Attempt, Capabilities, CommitError, Committed, Creation, DestroyError, Listed, LoadLocked,
-    Promise, ReadError, RecordError, RecordKind, RecordStore, Revision, Revocation, Rotation,
-    SessionKey, Standing, StoreError, Stored, TouchAfter, UserKey, Write,
+    Attempt, Capabilities, CommitError, Committed, Creation, DestroyError, Error, Listed,
+    LoadLocked, Outbox, Promise, ReadError, RecordError, RecordKind, RecordStore, Revision,
+    Revocation, Rotation, SessionKey, Standing, StoreError, Stored, TouchAfter, UserKey, Write,
 };
 use session_lock::{FencingToken, LossCause, random_bytes};
+use tokio_postgres::{Row, types::ToSql};
 
 use self::{
+    outbox::{Effect, Notes, PostgresOutbox},
     row::{Found, head, user_bytes},
     write::Undelivered,
 };
@@ -28,6 +30,7 @@ use crate::{
 
 mod clean_up; // rows whose time is up
 mod moving; // a session that goes on under another ID
+mod outbox; // what waits for secondaries
 mod row; // a row and the record in it
 mod users; // logins, and all sessions of a user
 mod write; // a write until it is answered
@@ -63,6 +66,10 @@ mod write; // a write until it is answered
 /// What has expired is refused at once and stays as a row until [`clean_up`](Self::clean_up) removes it: start
 /// [`clean_up_every`](Self::clean_up_every) in one process at least.
 ///
+/// # Secondaries
+/// Sessions that are written through are noted for each secondary in the transaction that writes them. Without
+/// secondaries nothing is noted, and each statement is one without a transaction around it.
+///
 /// # Limits
 /// A commit that the database has acknowledged is as safe as its `synchronous_commit` and its replication make it.
 #[derive(Clone)]
@@ -76,6 +83,9 @@ struct Inner {
     process: u64,
     attempts: AtomicU32,
     resolve_timeout: Duration,
+    /// The secondaries of all processes, when this one began.
+    registered: Vec<String>,
+    outbox: OnceLock<Arc<PostgresOutbox>>,
 }
 
 // As that of the store on Redis.
@@ -93,24 +103,68 @@ impl PostgresRecords {
     /// Cancel safe.
     pub async fn new(postgres: &Postgres) -> Result<Self, SchemaError> {
         migrations::check(postgres).await?;
-        Ok(Self::on(postgres.clone(), RESOLVE_TIMEOUT))
+        Ok(Self::with(Inner {
+            registered: outbox::registered(postgres).await?,
+            postgres: postgres.clone(),
+            process: u64::from_be_bytes(random_bytes()),
+            attempts: AtomicU32::new(0),
+            resolve_timeout: RESOLVE_TIMEOUT,
+            outbox: OnceLock::new(),
+        }))
     }
 
     /// How long a write whose fate is unknown is asked for. Default 5 s.
     #[must_use]
     pub fn resolve_timeout(self, limit: Duration) -> Self {
-        Self::on(self.inner.postgres.clone(), limit)
+        let inner = &self.inner;
+        Self::with(Inner {
+            postgres: inner.postgres.clone(),
+            process: u64::from_be_bytes(random_bytes()),
+            attempts: AtomicU32::new(0),
+            resolve_timeout: limit,
+            registered: inner.registered.clone(),
+            outbox: inner.outbox.clone(),
+        })
     }
 
-    fn on(postgres: Postgres, resolve_timeout: Duration) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                postgres,
-                process: u64::from_be_bytes(random_bytes()),
-                attempts: AtomicU32::new(0),
-                resolve_timeout,
-            }),
+    /// Makes these the secondaries that sessions are written through to; none: they are not written through any more.
+    /// What waits for one that is left out is forgotten.
+    ///
+    /// A process learns of it when it begins: stop all, or start all of them anew and then call
+    /// [`note_all`](session_core::WriteThrough::note_all) for each secondary that is new.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the database does not answer.
+    ///
+    /// # Cancel safety
+    /// Cancelled, it may or may not be done.
+    pub async fn dangerous_replace_secondaries(&self, names: &[&str]) -> Result<(), Error> {
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        Ok(outbox::replace(self.postgres(), &names).await?)
+    }
+
+    fn with(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
+        Self { inner }
+    }
+
+    fn notes(&self) -> Notes {
+        match self.inner.outbox.get() {
+            None => Notes::None,
+            Some(_) => Notes::Kept,
         }
+    }
+
+    /// Executes a statement on the session under its first parameter.
+    async fn execute(
+        &self,
+        action: &'static str,
+        effect: Effect,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, CallError> {
+        outbox::execute(self.notes(), self.postgres(), action, effect, sql, params).await
     }
 
     fn next_attempt(&self) -> Attempt {
@@ -232,6 +286,24 @@ impl RecordStore for PostgresRecords {
         PROMISES
     }
 
+    async fn open_outbox(&self, secondaries: &[&str]) -> Result<(), StoreError> {
+        let outbox = PostgresOutbox::open(self.postgres(), secondaries).await?;
+        self.inner.outbox.get_or_init(|| Arc::new(outbox));
+        Ok(())
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        let outbox = self.inner.outbox.get()?;
+        Some(Arc::clone(outbox) as _)
+    }
+
+    fn secondaries(&self) -> Vec<String> {
+        match self.inner.outbox.get() {
+            Some(outbox) => outbox.names().to_vec(),
+            None => self.inner.registered.clone(),
+        }
+    }
+
     async fn load(
         &self,
         key: &SessionKey,
@@ -306,14 +378,9 @@ impl RecordStore for PostgresRecords {
         let idle = ms(header.idle_timeout);
         let write = async || {
             let sql = include_str!("../../sql/record_commit.sql");
-            let postgres = self.postgres();
-            let rows = postgres
-                .call(
-                    action,
-                    sql,
-                    &[&params, &number, &base, &head, &body, &end, &idle],
-                )
-                .await?;
+            let all: [&(dyn ToSql + Sync); 7] =
+                [&params, &number, &base, &head, &body, &end, &idle];
+            let rows = self.execute(action, Effect::Write, sql, &all).await?;
             if let Some(row) = rows.first() {
                 return Ok(Written::Done(row::revision(row)));
             }
@@ -323,9 +390,8 @@ impl RecordStore for PostgresRecords {
                 && matches!(found.refusal(token), CommitError::Conflict)
             {
                 let expire = include_str!("../../sql/record_expire.sql");
-                postgres
-                    .call(action, expire, &[&params, &number, &base])
-                    .await?;
+                let all: [&(dyn ToSql + Sync); 3] = [&params, &number, &base];
+                self.execute(action, Effect::End, expire, &all).await?;
             }
             Ok(Written::Refused(look))
         };
@@ -367,8 +433,8 @@ impl RecordStore for PostgresRecords {
     async fn touch_locked(&self, key: &SessionKey, token: FencingToken) -> Result<(), CommitError> {
         let action = "give a session back";
         let sql = include_str!("../../sql/record_touch_locked.sql");
-        let touched = self.under_token(action, sql, key, token, &[]).await;
-        match touched? {
+        let touched = self.under_token(action, Effect::Use, sql, key, token, &[]);
+        match touched.await? {
             None => Ok(()),
             Some((error, _again)) => Err(error),
         }
@@ -378,8 +444,9 @@ impl RecordStore for PostgresRecords {
         let action = "end a session";
         let sql = include_str!("../../sql/record_end.sql");
         let stays = ms(TOMBSTONE_TTL);
-        let ended = self.under_token(action, sql, key, token, &[&stays]).await;
-        match ended? {
+        let more: [&(dyn ToSql + Sync); 1] = [&stays];
+        let ended = self.under_token(action, Effect::End, sql, key, token, &more);
+        match ended.await? {
             // By an earlier copy, or by somebody else: it is over.
             None | Some((CommitError::Destroyed, true)) => Ok(()),
             Some((error, _again)) => Err(error),
@@ -391,8 +458,8 @@ impl RecordStore for PostgresRecords {
         let (params, stays) = (key_bytes(key), ms(TOMBSTONE_TTL));
         let destroy = async || {
             let sql = include_str!("../../sql/record_destroy.sql");
-            let postgres = self.postgres();
-            let rows = postgres.call(action, sql, &[&params, &stays]).await?;
+            let all: [&(dyn ToSql + Sync); 2] = [&params, &stays];
+            let rows = self.execute(action, Effect::End, sql, &all).await?;
             if !rows.is_empty() {
                 return Ok(None);
             }

@@ -6,7 +6,7 @@ use session_lock::FencingToken;
 use tokio_postgres::types::ToSql;
 
 use super::{
-    Look, PostgresRecords,
+    Look, Notes, PostgresRecords,
     row::{Found, head, user_bytes},
     users::{Stop, admit, begin_moving, close, end, lock_user},
 };
@@ -35,7 +35,8 @@ impl PostgresRecords {
         rotation.header.digest.note(attempt);
         let write = async || {
             let transaction = self.postgres().begin(action).await?;
-            let moved = move_in(&transaction, key, token, &rotation, attempt).await;
+            let notes = self.notes();
+            let moved = move_in(&transaction, notes, key, token, &rotation, attempt).await;
             close(transaction, moved).await
         };
         let delivered = self.deliver(write).await?;
@@ -66,6 +67,7 @@ impl PostgresRecords {
 
 async fn move_in(
     transaction: &Transaction<'_>,
+    notes: Notes,
     key: &SessionKey,
     token: FencingToken,
     rotation: &Rotation,
@@ -105,17 +107,20 @@ async fn move_in(
     let mut header = rotation.header.clone();
     header.revision = old.header.revision.next(now);
     if let (Some((timeouts, login)), Some(known)) = (login, &known) {
-        admit(transaction, known, login, header.handle).await?;
+        admit(transaction, notes, known, login, header.handle).await?;
         header.created = now;
         header.absolute_end = now.after(timeouts.absolute());
     }
     if header.time_to_live(now).is_zero() {
+        notes.ends(transaction, key).await?;
         end(transaction, key, now, b"L").await?;
         return Ok(Moved::Over);
     }
     let labels = login.map_or(labels, |(_, login)| &login.labels[..]);
     let user = user.as_ref().map(user_bytes);
     enter(transaction, rotation, &header, now, user, labels).await?;
+    notes.written(transaction, &rotation.to).await?;
+    notes.moved(transaction, key).await?;
     let grace = signed(now.after(rotation.grace).as_millis());
     match &rotation.leaves {
         Leaves::Alias(pointer) => point(transaction, pointer, grace).await?,

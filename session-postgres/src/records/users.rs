@@ -8,7 +8,7 @@ use session_core::{
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    PostgresRecords, TOMBSTONE_TTL,
+    Notes, PostgresRecords, TOMBSTONE_TTL,
     row::{Found, head, key_of, revision, user_bytes},
 };
 use crate::{
@@ -33,6 +33,9 @@ impl From<CommitError> for Stop {
         Self::Refused(error)
     }
 }
+
+/// A statement with its parameters.
+type Step<'a> = (&'a str, &'a [&'a (dyn ToSql + Sync)]);
 
 /// What is known of a user, whose row is locked.
 pub(super) struct Known {
@@ -107,7 +110,8 @@ impl PostgresRecords {
         {
             return Err(CommitError::Conflict.into());
         }
-        admit(transaction, &known, login, header.handle).await?;
+        let notes = self.notes();
+        admit(transaction, notes, &known, login, header.handle).await?;
         let (params, head, user) = (key_bytes(key), head(header), user_bytes(&login.user));
         let (body, labels) = (&creation.body[..], &login.labels[..]);
         let (absolute, idle) = (ms(creation.timeouts.absolute()), ms(header.idle_timeout));
@@ -123,6 +127,7 @@ impl PostgresRecords {
         let sql = include_str!("../../sql/record_create.sql");
         let rows = transaction.query(sql, &params).await?;
         let stored = rows.first().map(revision).ok_or(CommitError::Conflict)?;
+        notes.written(transaction, key).await?;
         Ok(stored)
     }
 
@@ -166,46 +171,45 @@ impl PostgresRecords {
             Revocation::All | Revocation::Disable => (None, true),
         };
         let disable = which == Revocation::Disable;
-        let raise: (&str, &[&(dyn ToSql + Sync)]) = match which {
+        let raise: Step<'_> = match which {
             Revocation::All | Revocation::Disable => (
                 include_str!("../../sql/user_raise.sql"),
                 &[&params, &disable],
             ),
             _ => (include_str!("../../sql/user_lock.sql"), &[&params]),
         };
-        let ended = self
-            .postgres()
-            .together(
-                action,
-                &[
-                    (include_str!("../../sql/records_share.sql"), &[&MOVING]),
-                    raise,
-                    (
-                        include_str!("../../sql/user_revoke.sql"),
-                        &[&params, &handle, &is_meant, &ms(TOMBSTONE_TTL)],
-                    ),
-                ],
-            )
-            .await;
-        Ok(ended.map_err(|error| error.error)?.len() as u64)
+        let (share, end) = (
+            include_str!("../../sql/records_share.sql"),
+            include_str!("../../sql/user_revoke.sql"),
+        );
+        let stays = ms(TOMBSTONE_TTL);
+        let all: [&(dyn ToSql + Sync); 4] = [&params, &handle, &is_meant, &stays];
+        let mut steps: Vec<Step<'_>> = vec![(share, &[&MOVING]), raise];
+        if self.notes() == Notes::Kept {
+            let note = include_str!("../../sql/outbox_note_revoked.sql");
+            steps.push((note, &all[..3]));
+        }
+        steps.push((end, &all));
+        let ended = self.postgres().together(action, &steps).await;
+        let ended = ended.map_err(|error| error.error)?.pop();
+        Ok(ended.map_or(0, |rows| rows.len() as u64))
     }
 
     pub(super) async fn revoke_all_there_is(&self) -> Result<(), StoreError> {
         let action = "revoke all sessions";
         let patient = self.postgres().clone().call_timeout(LONG);
-        let ended = patient
-            .together(
-                action,
-                &[
-                    (include_str!("../../sql/records_alone.sql"), &[&MOVING]),
-                    (include_str!("../../sql/floor_raise.sql"), &[]),
-                    (
-                        include_str!("../../sql/records_end_all.sql"),
-                        &[&ms(TOMBSTONE_TTL)],
-                    ),
-                ],
-            )
-            .await;
+        let (alone, floor, end) = (
+            include_str!("../../sql/records_alone.sql"),
+            include_str!("../../sql/floor_raise.sql"),
+            include_str!("../../sql/records_end_all.sql"),
+        );
+        let stays: [&(dyn ToSql + Sync); 1] = [&ms(TOMBSTONE_TTL)];
+        let mut steps: Vec<Step<'_>> = vec![(alone, &[&MOVING]), (floor, &[])];
+        if self.notes() == Notes::Kept {
+            steps.push((include_str!("../../sql/outbox_note_ends.sql"), &[]));
+        }
+        steps.push((end, &stays));
+        let ended = patient.together(action, &steps).await;
         ended.map_err(|error| error.error)?;
         Ok(())
     }
@@ -258,6 +262,7 @@ pub(super) async fn lock_user(
 /// Checks a login, ends what it is to end, and notes what the user has logged in with.
 pub(super) async fn admit(
     transaction: &Transaction<'_>,
+    notes: Notes,
     known: &Known,
     login: &UserEntry,
     own: SessionHandle,
@@ -299,6 +304,7 @@ pub(super) async fn admit(
     let now = StoreTime::from_millis(now);
     // The oldest come first.
     for key in &others[..surplus] {
+        notes.ends(transaction, key).await?;
         end(transaction, key, now, b"L").await?;
     }
     if let Some(credential) = credential {

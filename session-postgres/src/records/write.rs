@@ -7,7 +7,7 @@ use session_lock::{Clock, FencingToken, SystemClock};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    Look, PostgresRecords, Written,
+    Effect, Look, PostgresRecords, Written,
     row::{head, revision},
 };
 use crate::{
@@ -103,7 +103,7 @@ impl PostgresRecords {
             let sql = include_str!("../../sql/record_create.sql");
             let params: [&(dyn ToSql + Sync); 7] =
                 [&params, &head, &body, &absolute, &idle, &nobody, &no_labels];
-            let rows = self.postgres().call(action, sql, &params).await?;
+            let rows = self.execute(action, Effect::Write, sql, &params).await?;
             match rows.first() {
                 Some(row) => Ok(Written::Done(revision(row))),
                 None => self.look(action, key).await.map(Written::Refused),
@@ -129,6 +129,7 @@ impl PostgresRecords {
     pub(super) async fn under_token(
         &self,
         action: &'static str,
+        effect: Effect,
         sql: &str,
         key: &SessionKey,
         token: FencingToken,
@@ -138,7 +139,7 @@ impl PostgresRecords {
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&bytes, &number];
         params.extend(more);
         let write = async || {
-            let rows = self.postgres().call(action, sql, &params).await?;
+            let rows = self.execute(action, effect, sql, &params).await?;
             if !rows.is_empty() {
                 return Ok(None);
             }

@@ -5,6 +5,7 @@ mod faults; // what happens when the database does not answer, or does not fit
 mod gino; // the table of sanic-cookies
 mod locker; // locks in the tables of Latchkey
 mod migrations; // the tables of Latchkey
+mod outbox; // what waits for secondaries
 mod piccolo; // the session table of piccolo_api
 mod primary; // both as a primary
 mod records; // sessions in them

@@ -1,8 +1,11 @@
-//! The suite of every primary store, on records in PostgreSQL under each locker.
+//! The suite of every primary store, on records in PostgreSQL under each locker, and writing through.
 
 use std::{sync::Arc, time::Duration};
 
-use session_core::{Capabilities, Composed, Promise, RedlockLocker, SessionKey, SystemClock};
+use session_core::{
+    Capabilities, Composed, MemorySecondary, PrimaryStore as _, Promise, RedlockLocker,
+    SecondaryPolicy, SessionKey, SessionsBuilder, SystemClock,
+};
 use session_lock::{LockNode, MemoryNode, Redlock};
 use session_postgres::{PostgresLocker, PostgresRecords};
 use session_testkit::primary::PrimaryFixture;
@@ -69,7 +72,9 @@ impl PrimaryFixture for WithoutRedis {
     }
 }
 
-/// Locked by nodes that are no database.
+const MIRROR: &str = "mirror";
+
+/// Locked by nodes that are no database, and noting each write for a secondary.
 struct UnderRedlock {
     schema: Arc<Schema>,
     nodes: Vec<Arc<dyn LockNode>>,
@@ -85,7 +90,10 @@ impl UnderRedlock {
         let lock = lock.longest_ttl(Duration::from_secs(60)).build();
         let locker = RedlockLocker::new(lock.expect("the settings are right"));
         let locker = locker.expect("the longest TTL is long enough");
-        Composed::new(records(schema).await, locker)
+        let store = Composed::new(records(schema).await, locker);
+        let opened = store.open_outbox(&[MIRROR]).await;
+        opened.expect("nobody else has opened another one");
+        store
     }
 }
 
@@ -116,6 +124,11 @@ impl PrimaryFixture for UnderRedlock {
         Some(Self::store(&self.schema, &self.nodes).await)
     }
 
+    fn configure(&self, builder: SessionsBuilder) -> SessionsBuilder {
+        let policy = SecondaryPolicy::eventual();
+        builder.secondary(MIRROR, MemorySecondary::new(), policy)
+    }
+
     async fn plant(&self, key: &SessionKey, bytes: &[u8]) -> bool {
         self.schema.plant(key, bytes).await.is_ok()
     }
@@ -125,6 +138,10 @@ mod locked_by_postgresql {
     session_testkit::primary_store_suite!(super::WithoutRedis);
 }
 
-mod locked_by_redlock {
+mod written_through {
+    session_testkit::write_through_suite!(super::WithoutRedis);
+}
+
+mod locked_by_redlock_and_noting_its_writes {
     session_testkit::primary_store_suite!(super::UnderRedlock);
 }

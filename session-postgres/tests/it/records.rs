@@ -9,11 +9,12 @@ use session_testkit::records::RecordsFixture;
 
 use crate::{schema::Schema, support::TestResult};
 
-pub(crate) struct Records {
+/// With or without an outbox.
+pub(crate) struct Records<const NOTING: bool> {
     store: PostgresRecords,
 }
 
-impl RecordsFixture for Records {
+impl<const NOTING: bool> RecordsFixture for Records<NOTING> {
     type Store = PostgresRecords;
 
     async fn fresh() -> Self {
@@ -21,9 +22,12 @@ impl RecordsFixture for Records {
         let schema = schema.expect("these tests are not left out one by one");
         let postgres = schema.postgres().await.expect("the server is there");
         let store = PostgresRecords::new(&postgres).await;
-        Self {
-            store: store.expect("the tables are there"),
+        let store = store.expect("the tables are there");
+        if NOTING {
+            let opened = store.open_outbox(&["mirror"]).await;
+            opened.expect("nobody has opened another one");
         }
+        Self { store }
     }
 
     fn store(&self) -> PostgresRecords {
@@ -32,7 +36,11 @@ impl RecordsFixture for Records {
 }
 
 mod on_postgresql {
-    session_testkit::record_store_suite!(super::Records);
+    session_testkit::record_store_suite!(super::Records<false>);
+}
+
+mod noting_its_writes {
+    session_testkit::record_store_suite!(super::Records<true>);
 }
 
 pub(crate) fn header() -> Header {

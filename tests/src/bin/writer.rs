@@ -1,4 +1,5 @@
-//! Changes sessions at random, which are written through to another Redis: one of several processes.
+//! Changes sessions at random, on Redis or in PostgreSQL, which are written through to another Redis: one of several
+//! processes.
 //!
 //! `writer PRIMARY_URL SECONDARY_URL SEED CHANGES` prints a `.` for each hundred changes that are stored, and `done` when
 //! all are. It does not wait for the secondary.
@@ -6,32 +7,28 @@
 use std::{env, error::Error, io::Write as _, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use latchkey::{RedisStore, SecondaryPolicy, SessionId, Sessions};
-use latchkey_tests::Chance;
+use latchkey::{SecondaryPolicy, SessionId, Sessions};
+use latchkey_tests::{Chance, primary, redis};
 use tokio::sync::Mutex;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 const SIDE_BY_SIDE: u64 = 16;
-/// On a busy machine a call is slow, and not lost.
+/// On a busy machine a lock is slow to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [primary, secondary, seed, changes] = &arguments[..] else {
+    let [url, secondary, seed, changes] = &arguments[..] else {
         return Err("usage: writer PRIMARY_URL SECONDARY_URL SEED CHANGES".into());
     };
     let (seed, changes): (u64, u64) = (seed.parse()?, changes.parse()?);
-    let redis = || {
-        RedisStore::builder()
-            .call_timeout(PATIENCE)
-            .resolve_timeout(PATIENCE)
-    };
     let mirror = redis()
         .call_timeout(Duration::from_secs(1))
         .unchecked_secondary(secondary)?;
-    let sessions = Sessions::builder(redis().connect(primary).await?)
+    let sessions = primary(url)
+        .await?
         .wait_timeout(PATIENCE)
         .secondary(
             "mirror",

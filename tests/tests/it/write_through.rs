@@ -3,21 +3,21 @@
 use std::{collections::BTreeMap, env, time::Duration};
 
 use latchkey::{
-    RedisSecondary, RedisStore, SecondaryPolicy, SecondaryStore as _, SessionData, SessionHandle,
-    Sessions,
+    RedisSecondary, SecondaryPolicy, SecondaryStore as _, SessionData, SessionHandle,
     core::{Header, RecordKind},
+    postgres::{Postgres, migrations},
 };
-use latchkey_tests::{TestResult, Writer};
-use session_testkit::servers::{Proxy, RedisServer};
+use latchkey_tests::{TestResult, Writer, primary, redis};
+use session_testkit::servers::{PostgresServer, Proxy, RedisServer};
+use tokio_postgres::NoTls;
 
 /// In all, by four processes.
 const CHANGES: u64 = 20_000;
 const PROCESSES: u64 = 4;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everybody who may write, and both servers.
 struct Service {
-    primary: RedisServer,
+    primary: Primary,
     secondary: RedisServer,
     /// The way to the secondary.
     proxy: Proxy,
@@ -25,11 +25,11 @@ struct Service {
 }
 
 impl Service {
-    async fn start() -> TestResult<Self> {
+    async fn start(primary: Primary) -> TestResult<Self> {
         // What it has acknowledged, it keeps.
         let secondary = RedisServer::builder().durable().start().await?;
         Ok(Self {
-            primary: RedisServer::start().await?,
+            primary,
             proxy: Proxy::start(secondary.addr()).await?,
             secondary,
             seeds: 0,
@@ -46,16 +46,7 @@ impl Service {
     /// What is stored, by the public names of the sessions.
     async fn stored(&self) -> TestResult<BTreeMap<SessionHandle, Option<u64>>> {
         let mut stored = BTreeMap::new();
-        let mut connection = self.primary.connection().await?;
-        for key in self.primary.keys("*:session:*").await? {
-            let record: Option<Vec<u8>> = redis::cmd("GET")
-                .arg(&key)
-                .query_async(&mut connection)
-                .await?;
-            // The copy of a grace may be over meanwhile.
-            let Some(record) = record else {
-                continue;
-            };
+        for record in self.primary.records().await? {
             let (header, body) = Header::decode(&record)?;
             if header.kind == RecordKind::Live {
                 let data =
@@ -69,7 +60,7 @@ impl Service {
 
     /// What the secondary shows.
     async fn shown(&self) -> TestResult<BTreeMap<SessionHandle, Option<u64>>> {
-        let store: RedisSecondary = builder().connect_secondary(&self.secondary.url()).await?;
+        let store: RedisSecondary = redis().connect_secondary(&self.secondary.url()).await?;
         let mut shown = BTreeMap::new();
         for key in self.secondary.keys("*:row:*").await? {
             let (_, handle) = key.rsplit_once(':').ok_or("no row")?;
@@ -86,8 +77,9 @@ impl Service {
 
     /// Another process, that has written nothing, delivers what is left.
     async fn assert_equal(&self) -> TestResult {
-        let mirror = builder().connect_secondary(&self.proxy.url()).await?;
-        let sessions = Sessions::builder(builder().connect(&self.primary.url()).await?)
+        let mirror = redis().connect_secondary(&self.proxy.url()).await?;
+        let sessions = primary(&self.primary.url())
+            .await?
             .secondary("mirror", mirror, SecondaryPolicy::eventual())
             .open()
             .await?;
@@ -95,7 +87,7 @@ impl Service {
         through.drain(Duration::from_secs(120)).await?;
         let backlog = through.backlog("mirror").await?;
         assert_eq!((backlog.sessions, backlog.set_aside), (0, 0));
-        assert_eq!(self.primary.keys("*:outbox:*").await?, Vec::<String>::new());
+        assert_eq!(self.primary.noted().await?, 0);
         let (stored, shown) = (self.stored().await?, self.shown().await?);
         assert!(stored.len() > 100, "{} sessions", stored.len());
         let differ: Vec<_> = stored
@@ -115,10 +107,72 @@ impl Service {
     }
 }
 
-fn builder() -> latchkey::RedisStoreBuilder {
-    RedisStore::builder()
-        .call_timeout(PATIENCE)
-        .resolve_timeout(PATIENCE)
+/// What the sessions stand in.
+enum Primary {
+    Redis(RedisServer),
+    Postgres(PostgresServer),
+}
+
+impl Primary {
+    async fn redis() -> TestResult<Self> {
+        Ok(Self::Redis(RedisServer::start().await?))
+    }
+
+    /// `None`: tests with PostgreSQL are left out.
+    async fn postgres() -> TestResult<Option<Self>> {
+        if PostgresServer::is_skipped()? {
+            return Ok(None);
+        }
+        let server = PostgresServer::start().await?;
+        migrations::up(&Postgres::connect(&server.url()).await?).await?;
+        Ok(Some(Self::Postgres(server)))
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Redis(server) => server.url(),
+            Self::Postgres(server) => server.url(),
+        }
+    }
+
+    /// Whatever stands under the keys of sessions.
+    async fn records(&self) -> TestResult<Vec<Vec<u8>>> {
+        let server = match self {
+            Self::Redis(server) => server,
+            Self::Postgres(server) => return records_in(server).await,
+        };
+        let mut records = Vec::new();
+        let mut connection = server.connection().await?;
+        for key in server.keys("*:session:*").await? {
+            let mut get = redis::cmd("GET");
+            let record: Option<Vec<u8>> = get.arg(&key).query_async(&mut connection).await?;
+            // The copy of a grace may be over meanwhile.
+            records.extend(record);
+        }
+        Ok(records)
+    }
+
+    /// How much of an outbox is left.
+    async fn noted(&self) -> TestResult<usize> {
+        match self {
+            Self::Redis(server) => Ok(server.keys("*:outbox:*").await?.len()),
+            Self::Postgres(server) => Ok(rows(server, "SELECT FROM latchkey_outbox").await?.len()),
+        }
+    }
+}
+
+async fn records_in(server: &PostgresServer) -> TestResult<Vec<Vec<u8>>> {
+    let sql = "SELECT int8send(revision) || int8send(created_ms) || int8send(absolute_end_ms) || head || body \
+        FROM latchkey_records WHERE expires_ms > extract(epoch FROM clock_timestamp()) * 1000";
+    let rows = rows(server, sql).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn rows(server: &PostgresServer, sql: &str) -> TestResult<Vec<tokio_postgres::Row>> {
+    let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await?;
+    // It ends with its client.
+    drop(tokio::spawn(connection));
+    Ok(client.query(sql, &[]).await?)
 }
 
 /// A writer, and how much it is to write.
@@ -175,7 +229,7 @@ async fn nothing_is_lost_on_the_way_to_the_secondary_whoever_is_killed() -> Test
         Ok(changes) => changes.parse()?,
         Err(_) => CHANGES,
     };
-    let mut service = Service::start().await?;
+    let mut service = Service::start(Primary::redis().await?).await?;
     let mut shares = Vec::new();
     for _ in 0..PROCESSES {
         let changes = changes / PROCESSES;
@@ -203,19 +257,46 @@ async fn nothing_is_lost_on_the_way_to_the_secondary_whoever_is_killed() -> Test
     service.assert_equal().await
 }
 
+/// The same from PostgreSQL, in small.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_on_the_way_from_postgresql_whoever_is_killed() -> TestResult {
+    let Some(primary) = Primary::postgres().await? else {
+        return Ok(());
+    };
+    let mut service = Service::start(primary).await?;
+    let mut writers = [service.writer(3_200)?, service.writer(3_200)?];
+    for round in 0..4 {
+        let at = round % writers.len();
+        writers[at].stores(200).await?;
+        if round == 1 {
+            service.secondary.kill().await?;
+            writers[at].stores(200).await?;
+        }
+        // In the middle of its work.
+        writers[at].kill().await?;
+        writers[at] = service.writer(3_200)?;
+        if round == 1 {
+            service.secondary.restart().await?;
+        }
+    }
+    for writer in &mut writers {
+        writer.stores(200).await?;
+        writer.kill().await?;
+    }
+    service.assert_equal().await
+}
+
 /// One that is stopped in the middle of its deliveries goes on after the session has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deliverer_that_was_stopped_sets_nothing_back() -> TestResult {
-    let mut service = Service::start().await?;
+    let mut service = Service::start(Primary::redis().await?).await?;
     let mut writer = service.writer(1_600)?;
     writer.stores(400).await?;
     service.proxy.hold_requests();
     writer.stores(400).await?;
     let stopped = writer.stop()?;
-    let ends = Sessions::builder(builder().connect(&service.primary.url()).await?);
-    let mirror = builder()
-        .connect_secondary(&service.secondary.url())
-        .await?;
+    let ends = primary(&service.primary.url()).await?;
+    let mirror = redis().connect_secondary(&service.secondary.url()).await?;
     let ends = ends
         .secondary("mirror", mirror, SecondaryPolicy::eventual())
         .open()

@@ -1,0 +1,232 @@
+//! What waits for secondaries, beyond the suite: who delivers, in what order, and what a list of secondaries keeps out.
+
+use std::{sync::Arc, time::Duration};
+
+use session_core::{
+    Composed, Creation, Error, Found, MemorySecondary, Outbox, OutboxEntry, RecordStore as _,
+    SecondaryPolicy, SessionId, Sessions, StoreTime, Timeouts, Version,
+};
+use session_postgres::{PostgresLocker, PostgresRecords};
+
+use crate::{records::header, schema::Schema, support::TestResult};
+
+const EVERYTHING: std::ops::RangeInclusive<u16> = 0..=0x0fff;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+async fn noting(schema: &Schema, names: &[&str]) -> TestResult<(PostgresRecords, Arc<dyn Outbox>)> {
+    let records = PostgresRecords::new(&schema.postgres().await?).await?;
+    records.open_outbox(names).await?;
+    let outbox = records.outbox().ok_or("it is open")?;
+    Ok((records, outbox))
+}
+
+async fn store(records: &PostgresRecords, body: Vec<u8>) -> TestResult<SessionId> {
+    let id = SessionId::random();
+    let creation = Creation {
+        header: header(),
+        body: body.into(),
+        timeouts: Timeouts::new(HOUR, HOUR)?,
+        login: None,
+    };
+    records.create(id.key(), creation).await?;
+    Ok(id)
+}
+
+async fn waiting(outbox: &Arc<dyn Outbox>) -> TestResult<Vec<OutboxEntry>> {
+    let pending = outbox.pending(0, &EVERYTHING, StoreTime::MAX, 10_000);
+    Ok(pending.await?.into_iter().map(|one| one.entry).collect())
+}
+
+#[tokio::test]
+async fn of_two_deliverers_one_has_a_part_until_its_time_is_over() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let (_here, outbox) = noting(&schema, &["mirror"]).await?;
+    let (_there, other) = noting(&schema, &["mirror"]).await?;
+    let parts = outbox.parts();
+    let covered: Vec<u16> = parts.iter().cloned().flatten().collect();
+    assert_eq!(covered, EVERYTHING.collect::<Vec<_>>());
+    let [part, another, ..] = &parts[..] else {
+        return Err("there are several parts".into());
+    };
+    let (one, two) = (u64::MAX, 7);
+    assert!(outbox.claim(part, one, HOUR).await?);
+    assert!(!other.claim(part, two, HOUR).await?);
+    assert!(outbox.claim(part, one, HOUR).await?, "it has it already");
+    assert!(other.claim(another, two, HOUR).await?, "nobody has it");
+    // The first one is gone, and its time is over.
+    let over = "UPDATE latchkey_outbox_parts SET until_ms = 0 WHERE part = 0";
+    schema.client.batch_execute(over).await?;
+    assert!(other.claim(part, two, HOUR).await?);
+    assert!(!outbox.claim(part, one, HOUR).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_noted_again_is_neither_taken_out_nor_set_aside() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let (records, outbox) = noting(&schema, &["mirror"]).await?;
+    let id = store(&records, b"\x80".to_vec()).await?;
+    let noted = waiting(&outbox).await?;
+    let older = OutboxEntry {
+        version: Version::from_number(noted[0].version.number() - 2),
+        ..noted[0]
+    };
+    assert_eq!(noted[0].key, *id.key());
+    outbox.delivered(0, &[older]).await?;
+    outbox.set_aside(0, &older).await?;
+    assert_eq!(waiting(&outbox).await?, noted);
+
+    outbox.set_aside(0, &noted[0]).await?;
+    assert_eq!(waiting(&outbox).await?, []);
+    let backlog = outbox.backlog(0).await?;
+    assert_eq!((backlog.sessions, backlog.set_aside), (0, 1));
+    assert_eq!((outbox.retry(0).await?, outbox.retry(0).await?), (1, 0));
+    assert_eq!(waiting(&outbox).await?, noted);
+    outbox.delivered(0, &noted).await?;
+    assert_eq!(schema.count("latchkey_outbox").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_noted_meanwhile_is_not_waited_for() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let (records, outbox) = noting(&schema, &["mirror"]).await?;
+    for _ in 0..2 {
+        store(&records, b"\x80".to_vec()).await?;
+    }
+    let both = waiting(&outbox).await?;
+    let writes = "BEGIN; UPDATE latchkey_outbox SET version = version + 2 WHERE key = \
+        (SELECT key FROM latchkey_outbox ORDER BY key LIMIT 1)";
+    schema.client.batch_execute(writes).await?;
+    outbox.delivered(0, &both).await?;
+    schema.client.batch_execute("COMMIT").await?;
+    let left = waiting(&outbox).await?;
+    assert_eq!(left.len(), 1);
+    assert!(!both.contains(&left[0]), "it is a newer version");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_has_the_oldest_of_each_bucket_first_and_ends_behind_large_records() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let (records, outbox) = noting(&schema, &["mirror"]).await?;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(store(&records, vec![b'x'; 100 << 10]).await?);
+    }
+    // The older the session, the later it was noted.
+    let turned = "UPDATE latchkey_outbox SET version = 1000 - number \
+        FROM (SELECT key AS one, row_number() OVER (ORDER BY version) AS number FROM latchkey_outbox) AS numbered \
+        WHERE key = one";
+    schema.client.batch_execute(turned).await?;
+    let mut order = Vec::new();
+    loop {
+        let page = outbox.pending(0, &EVERYTHING, StoreTime::MAX, 4).await?;
+        if page.is_empty() {
+            break;
+        }
+        // The third one goes beyond the limit of bytes.
+        assert!(page.len() <= 3, "{} records", page.len());
+        assert!(page.iter().all(
+            |one| matches!(&one.found, Found::Live(stored) if stored.body.len() == 100 << 10)
+        ));
+        let entries: Vec<_> = page.iter().map(|one| one.entry).collect();
+        outbox.delivered(0, &entries).await?;
+        order.extend(entries);
+    }
+    let place = |entry: &OutboxEntry| (entry.key.bucket().number(), entry.version);
+    assert!(order.is_sorted_by_key(place));
+    assert_eq!(order.len(), ids.len());
+
+    // What is newer is left to its writer, and another bucket to others.
+    let id = store(&records, b"\x80".to_vec()).await?;
+    let before = records.outbox().ok_or("it is open")?;
+    let past = StoreTime::from_millis(1);
+    assert!(before.pending(0, &EVERYTHING, past, 10).await?.is_empty());
+    let bucket = id.key().bucket().number();
+    let own = bucket..=bucket;
+    assert_eq!(before.pending(0, &own, StoreTime::MAX, 10).await?.len(), 1);
+    let next = (bucket + 1) % 4096;
+    let next = next..=next;
+    let found = before.pending(0, &next, StoreTime::MAX, 10);
+    assert!(found.await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_that_lives_is_noted_for_a_new_secondary_however_much_it_is() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let (records, outbox) = noting(&schema, &["mirror"]).await?;
+    let id = store(&records, b"\x80".to_vec()).await?;
+    let ended = store(&records, b"\x80".to_vec()).await?;
+    records.destroy(ended.key()).await?;
+    let many = "INSERT INTO latchkey_records (key, head, body, revision, created_ms, absolute_end_ms, idle_ms, \
+        expires_ms) SELECT substring(key FROM 1 FOR 28) || decode(lpad(to_hex(n), 8, '0'), 'hex') || '\\x0001', \
+        head, body, revision, created_ms, absolute_end_ms, idle_ms, expires_ms \
+        FROM latchkey_records, generate_series(1, 2500) AS n WHERE expires_ms = (SELECT max(expires_ms) FROM latchkey_records)";
+    schema.client.batch_execute(many).await?;
+    schema
+        .client
+        .batch_execute("DELETE FROM latchkey_outbox")
+        .await?;
+    assert_eq!(outbox.note_all(0).await?, 2_501);
+    let noted = waiting(&outbox).await?;
+    assert_eq!(noted.len(), 2_501);
+    assert!(noted.iter().any(|entry| entry.key == *id.key()));
+    assert!(noted.iter().all(|entry| entry.key != *ended.key()));
+    // Noted once more, nothing changes.
+    assert_eq!(outbox.note_all(0).await?, 2_501);
+    assert_eq!(waiting(&outbox).await?, noted);
+    Ok(())
+}
+
+async fn sessions(schema: &Schema, names: &[&str]) -> TestResult<Result<Sessions, Error>> {
+    let postgres = schema.postgres().await?;
+    let records = PostgresRecords::new(&postgres).await?;
+    let locker = PostgresLocker::new(&postgres).await?;
+    let mut builder = Sessions::builder(Composed::new(records, locker));
+    for name in names {
+        builder = builder.secondary(name, MemorySecondary::new(), SecondaryPolicy::eventual());
+    }
+    Ok(builder.open().await)
+}
+
+/// A process that does not name the secondaries would not note its writes.
+#[tokio::test]
+async fn the_list_of_secondaries_is_guarded_until_it_is_replaced() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    sessions(&schema, &["one", "two"]).await??;
+    for others in [
+        &[][..],
+        &["one"],
+        &["one", "three"],
+        &["one", "two", "three"],
+    ] {
+        let refused = sessions(&schema, others).await?.unwrap_err().to_string();
+        assert!(refused.contains("two"), "{refused}");
+    }
+    sessions(&schema, &["two", "one"]).await??;
+
+    let (records, _) = noting(&schema, &["one", "two"]).await?;
+    store(&records, b"\x80".to_vec()).await?;
+    assert_eq!(schema.count("latchkey_outbox").await?, 2);
+    records.dangerous_replace_secondaries(&["two"]).await?;
+    assert_eq!(schema.count("latchkey_outbox").await?, 1);
+    sessions(&schema, &["one", "two"]).await?.unwrap_err();
+    sessions(&schema, &["two"]).await??;
+    records.dangerous_replace_secondaries(&[]).await?;
+    sessions(&schema, &[]).await??;
+    Ok(())
+}
