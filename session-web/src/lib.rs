@@ -66,6 +66,7 @@ mod locked; // a session that is locked around a handler
 mod login; // logging in and out
 mod login_handler; // a login that is ready to be routed to
 mod login_input; // what is posted to it
+mod login_label; // what logins are called in lists of devices
 mod login_limits; // how often logins may fail
 mod login_page; // what it shows
 mod login_required; // only for those who are logged in

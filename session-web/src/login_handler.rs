@@ -13,7 +13,7 @@ use axum_core::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header, request};
 use session_core::{CountedName, Login, LoginError, LoginTicket, Timeouts, UserId};
 use tower_service::Service;
 
@@ -21,6 +21,7 @@ use crate::{
     Credentials, DefaultSession, LoginLimits, Session, SessionError, Stay,
     error::seconds,
     login_input::{Input, Kind},
+    login_label::{Label, labelled},
     login_limits::Try,
     login_page::{self, LoginPage},
     measure, reply, safe_next,
@@ -48,6 +49,7 @@ pub struct LoginHandler<C, K = DefaultSession> {
     page: PageOf,
     limits: Option<LoginLimits>,
     remember: Option<Timeouts>,
+    labels: Vec<Label>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -62,6 +64,7 @@ impl<C> LoginHandler<C> {
             page: Arc::new(|page| login_page::plain(&page)),
             limits: None,
             remember: None,
+            labels: Vec::new(),
             kind: PhantomData,
         }
     }
@@ -87,6 +90,31 @@ impl<C: Credentials, K: 'static> LoginHandler<C, K> {
         self
     }
 
+    /// Labels the session of each login, so that users know it in the list of their [devices](crate::Devices): with what
+    /// `text` makes of the request, if anything. Can be called again for another label. Default: none, because labels stand in
+    /// the store as they are, also where records are sealed.
+    ///
+    /// Control characters are left out, and what is longer than 100 characters is cut. It remains what a client says of
+    /// itself: escape it, and decide nothing by it. Source: ASVS 5.0, 7.5.2.
+    ///
+    /// ```
+    /// # use session_web::{Credentials, LoginHandler};
+    /// # fn with_labels<C: Credentials>(login: LoginHandler<C>) -> LoginHandler<C> {
+    /// login.label("browser", |request| {
+    ///     let agent = request.headers.get("user-agent")?;
+    ///     Some(agent.to_str().ok()?.to_owned())
+    /// })
+    /// # }
+    /// ```
+    pub fn label(
+        mut self,
+        name: &'static str,
+        text: impl Fn(&request::Parts) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.labels.push(Label::new(name, text));
+        self
+    }
+
     /// Limits how often logins may fail. Default: not.
     pub fn limits(mut self, limits: LoginLimits) -> Self {
         self.limits = Some(limits);
@@ -101,6 +129,7 @@ impl<C: Credentials, K: 'static> LoginHandler<C, K> {
             page: self.page,
             limits: self.limits,
             remember: self.remember,
+            labels: self.labels,
             kind: PhantomData,
         }
     }
@@ -109,7 +138,7 @@ impl<C: Credentials, K: 'static> LoginHandler<C, K> {
         match *request.method() {
             Method::GET | Method::HEAD => {
                 let next = login_page::next_in(request.uri());
-                self.show(StatusCode::OK, None, next.as_deref())
+                self.show(StatusCode::OK, None, "", next.as_deref())
             }
             Method::POST => {
                 let answered = self.post(request).await;
@@ -123,6 +152,10 @@ impl<C: Credentials, K: 'static> LoginHandler<C, K> {
         let session = request.extensions().get::<Session<K>>().cloned();
         let session = session.ok_or_else(SessionError::no_layer::<K>)?;
         let client = self.limits.as_ref().map(|limits| limits.client(&request));
+        let (parts, body) = request.into_parts();
+        let labels = self.labels.iter().filter_map(|label| label.of(&parts));
+        let labels = labels.collect();
+        let request = Request::from_parts(parts, body);
         let (kind, input) = match Input::read(request).await {
             Ok(read) => read,
             Err(status) => return Ok(reply::text(status, "The login cannot be read.\n")),
@@ -168,6 +201,7 @@ impl<C: Credentials, K: 'static> LoginHandler<C, K> {
             Some(timeouts) => Stay::Remembered(timeouts),
             None => Stay::WithBrowser,
         };
+        let login = labelled(login, labels);
         if let Err(error) = session.login(login, &user, stay).await {
             came_to_nothing(tried).await;
             return Err(error);
@@ -232,13 +266,20 @@ impl<C: Credentials, K: 'static> LoginHandler<C, K> {
     fn refuse(&self, kind: Kind, status: StatusCode, text: &str, input: &Input) -> Response {
         match kind {
             Kind::Json => reply::message(status, text),
-            Kind::Form => self.show(status, Some(text), input.next.as_deref()),
+            Kind::Form => self.show(status, Some(text), &input.username, input.next.as_deref()),
         }
     }
 
-    fn show(&self, status: StatusCode, error: Option<&str>, next: Option<&str>) -> Response {
+    fn show(
+        &self,
+        status: StatusCode,
+        error: Option<&str>,
+        username: &str,
+        next: Option<&str>,
+    ) -> Response {
         let page = LoginPage {
             error,
+            username,
             next: next.and_then(safe_next),
             can_remember: self.remember.is_some(),
         };
@@ -309,6 +350,7 @@ impl<C: Clone, K> Clone for LoginHandler<C, K> {
             page: Arc::clone(&self.page),
             limits: self.limits.clone(),
             remember: self.remember,
+            labels: self.labels.clone(),
             kind: PhantomData,
         }
     }

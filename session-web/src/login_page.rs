@@ -7,6 +7,8 @@ use serde::Deserialize;
 pub struct LoginPage<'a> {
     /// What was wrong with the last try.
     pub error: Option<&'a str>,
+    /// The user name of the last try, or nothing. What somebody has typed: escape it.
+    pub username: &'a str,
     /// Where to go on: to be sent back with the form, as `next`. A path of this site.
     pub next: Option<&'a str>,
     /// Whether users may be remembered: to be asked with a box of the name `remember`.

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use axum::{
     Router,
@@ -325,6 +325,12 @@ async fn hooks_may_answer_themselves() {
         (StatusCode::OK, "welcome ada")
     );
     assert_eq!(get_it(&app, "/me", &right.pair()).await.text, "ada");
+    let refused = submit(&app, FORM, "username=ada&password=", "").await;
+    assert!(
+        refused.text.contains("username: \"ada\""),
+        "{}",
+        refused.text
+    );
     assert!(
         get_it(&app, "/login?next=/a", "")
             .await
@@ -366,6 +372,91 @@ async fn a_logout_is_posted_and_ends_the_session_also_a_dead_one() {
     let none = post_it(&app, "/logout", "").await;
     assert_eq!(none.status, StatusCode::UNAUTHORIZED);
     assert!(none.sets_no_cookie());
+}
+
+/// What the sessions of `ada` are labelled with, after a login with these headers.
+async fn labels_with(
+    handler: impl FnOnce(LoginHandler<Users>) -> LoginHandler<Users>,
+    headers: &[(&str, &str)],
+) -> BTreeMap<String, String> {
+    let sessions = in_memory();
+    let users = Users {
+        sessions: sessions.clone(),
+    };
+    let app = Router::new()
+        .route_service("/login", handler(LoginHandler::new(users)))
+        .layer(SessionLayer::new(sessions.clone()));
+    let mut login = request(Method::POST, "/login").header(header::CONTENT_TYPE, FORM);
+    for (name, value) in headers {
+        login = login.header(*name, *value);
+    }
+    let answer = send_with(&app, login, RIGHT).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let listed = sessions.user("ada").unwrap().list().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    listed[0].labels.clone()
+}
+
+fn by_agent(login: LoginHandler<Users>) -> LoginHandler<Users> {
+    login.label("browser", |request| {
+        let agent = request.headers.get(header::USER_AGENT)?;
+        Some(String::from_utf8_lossy(agent.as_bytes()).into_owned())
+    })
+}
+
+#[tokio::test]
+async fn logins_are_labelled_by_what_the_service_makes_of_their_request() {
+    let labels = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        pairs.collect::<BTreeMap<_, _>>()
+    };
+    let agent = [("user-agent", "Firefox on Linux")];
+    let labelled = labels_with(by_agent, &agent).await;
+    assert_eq!(labelled, labels(&[("browser", "Firefox on Linux")]));
+    assert_eq!(
+        labels_with(by_agent, &[]).await,
+        labels(&[]),
+        "it says nothing"
+    );
+    assert_eq!(labels_with(|login| login, &agent).await, labels(&[]));
+    let two = labels_with(
+        |login| by_agent(login).label("path", |request| Some(request.uri.path().to_owned())),
+        &agent,
+    );
+    let expected = [("browser", "Firefox on Linux"), ("path", "/login")];
+    assert_eq!(two.await, labels(&expected));
+}
+
+/// A client may say anything of itself, and is logged in all the same.
+#[tokio::test]
+async fn labels_are_short_and_have_no_control_characters() {
+    let long = "é".repeat(3000);
+    for (sent, expected) in [
+        ("x\ty", "xy".to_owned()),
+        ("  padded  ", "padded".to_owned()),
+        (&*long, "é".repeat(100)),
+    ] {
+        let labels = labels_with(by_agent, &[("user-agent", sent)]).await;
+        assert_eq!(labels.get("browser"), Some(&expected));
+    }
+    assert!(
+        labels_with(by_agent, &[("user-agent", " \t")])
+            .await
+            .is_empty()
+    );
+    // More than there is room for: the first ones.
+    let many = labels_with(
+        |mut login| {
+            for name in ["a", "b", "c", "d", "e", "f"] {
+                login = login.label(name, |_| Some("é".repeat(200)));
+            }
+            login
+        },
+        &[],
+    );
+    let many = many.await;
+    assert_eq!(many.keys().map(String::as_str).collect::<String>(), "abcde");
 }
 
 #[tokio::test]
