@@ -1,5 +1,8 @@
 use axum::http::{HeaderMap, header};
 
+/// The label under which lists of devices find the name of one.
+pub(crate) const LABEL: &str = "device";
+
 /// What the list of devices calls a browser: `Firefox on Linux`. Only a guess, and whatever the client says.
 pub(crate) fn label(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT);

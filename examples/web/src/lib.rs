@@ -7,9 +7,9 @@ mod service; // which path leads where, and through what
 mod sessions; // where sessions are
 mod users; // who may log in
 
-mod auth; // logging in, for pages and the API
 mod cart; // what a session holds, and the two ways to change it
 mod device; // what a login is called in the list of devices
+mod login; // logging in, for pages and the API
 
 mod api; // JSON
 mod lab; // many requests at one cart

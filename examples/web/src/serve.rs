@@ -1,4 +1,4 @@
-use std::{io::Write as _, time::Duration};
+use std::{io::Write as _, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -6,7 +6,12 @@ use tokio::{
 };
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{Args, BoxError, service::service, sessions, users::Users};
+use crate::{
+    Args, BoxError,
+    service::{Shop, service},
+    sessions,
+    users::Users,
+};
 
 /// Serves the shop until the process is told to end (`SIGINT`, `SIGTERM`). Says where it listens as soon as it does.
 ///
@@ -22,15 +27,16 @@ pub async fn run(args: Args) -> Result<(), BoxError> {
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .init();
-    let sessions = Box::pin(sessions::open(args.redis.as_deref())).await?;
+    let (sessions, limits) = Box::pin(sessions::open(args.redis.as_deref())).await?;
     let users = match &args.postgres {
         Some(url) => Box::pin(Users::in_postgres(url)).await?,
         None => Box::pin(Users::in_memory()).await?,
     };
-    let app = service(sessions.clone(), users)?;
+    let app = service(&Shop::new(sessions.clone(), users, limits)?);
     let listener = TcpListener::bind(args.listen).await?;
     writeln!(std::io::stdout(), "http://{}", listener.local_addr()?)?;
     let end = end()?;
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app)
         .with_graceful_shutdown(end)
         .await?;

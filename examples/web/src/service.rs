@@ -8,7 +8,7 @@ use axum::{
 };
 use latchkey::{
     ConfigError, Sessions,
-    web::{CookiePolicy, SessionLayer},
+    web::{CookiePolicy, LoginLimits, SessionLayer},
 };
 
 use crate::{api, lab::Lab, pages, users::Users};
@@ -18,35 +18,40 @@ use crate::{api, lab::Lab, pages, users::Users};
 pub(crate) struct Shop {
     pub(crate) sessions: Sessions,
     pub(crate) users: Users,
+    pub(crate) limits: LoginLimits,
     /// For pages and the API, which answer errors differently.
     pub(crate) layer: SessionLayer,
 }
 
 impl Shop {
-    pub(crate) fn new(sessions: Sessions, users: Users) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        sessions: Sessions,
+        users: Users,
+        limits: LoginLimits,
+    ) -> Result<Self, ConfigError> {
         // Without TLS, and so for the loopback address alone; a service behind TLS leaves this out.
         let cookie = CookiePolicy::default().development();
         let layer = SessionLayer::new(sessions.clone()).cookie(cookie)?;
         Ok(Self {
             sessions,
             users,
+            limits,
             layer,
         })
     }
 }
 
 /// Pages and API.
-pub(crate) fn service(sessions: Sessions, users: Users) -> Result<Router, ConfigError> {
-    let shop = Shop::new(sessions, users)?;
-    let api = api::routes(&shop);
+pub(crate) fn service(shop: &Shop) -> Router {
+    let api = api::routes(shop);
     let lab = Lab::new(api.clone());
     let health = get(api::health).with_state(shop.sessions.clone());
-    Ok(Router::new()
-        .merge(pages::routes(&shop, lab))
+    Router::new()
+        .merge(pages::routes(shop, lab))
         .merge(api)
         .route("/healthz", health)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(middleware::map_response(with_care)))
+        .layer(middleware::map_response(with_care))
 }
 
 const LARGEST_BODY: usize = 16 * 1024;

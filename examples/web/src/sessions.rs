@@ -1,16 +1,35 @@
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use latchkey::{MemoryStore, RedisStore, Sessions, SessionsBuilder};
+use axum::extract::ConnectInfo;
+use latchkey::{
+    MemoryStore, MemoryUseCounter, RedisStore, Sessions, SessionsBuilder,
+    web::{ClientAddress, LoginLimits},
+};
 
 use crate::BoxError;
 
-/// The sessions of this server: shared with others on Redis, or its own.
-pub(crate) async fn open(redis: Option<&str>) -> Result<Sessions, BoxError> {
-    let builder = match redis {
-        Some(url) => with_settings(Sessions::builder(RedisStore::connect(url).await?)),
-        None => with_settings(Sessions::builder(MemoryStore::new())),
+/// The sessions of this server, and how often logins may fail: shared with others on Redis, or its own.
+pub(crate) async fn open(redis: Option<&str>) -> Result<(Sessions, LoginLimits), BoxError> {
+    let (builder, limits) = match redis {
+        Some(url) => {
+            let store = RedisStore::connect(url).await?;
+            let limits = LoginLimits::new(store.clone(), addresses());
+            (Sessions::builder(store), limits)
+        }
+        None => {
+            let limits = LoginLimits::new(MemoryUseCounter::new(), addresses());
+            (Sessions::builder(MemoryStore::new()), limits)
+        }
     };
-    Ok(builder.build()?)
+    Ok((with_settings(builder).build()?, limits))
+}
+
+/// The other end of the connection. A service behind a proxy says here which one it trusts.
+fn addresses() -> ClientAddress {
+    ClientAddress::new(|extensions| {
+        let peer: &ConnectInfo<SocketAddr> = extensions.get()?;
+        Some(peer.0.ip())
+    })
 }
 
 // Requests may hold a cart for 5 s here and a replica may be killed while it does, and those behind are to get their turn

@@ -3,7 +3,7 @@ use latchkey::web::{Device, Session, SessionError};
 use serde_json::{Value, json};
 
 use super::errors::ApiError;
-use crate::{auth::LABEL, times::rfc_3339};
+use crate::{device::LABEL, times::rfc_3339};
 
 pub(super) async fn list(session: Session) -> Result<Json<Vec<Value>>, SessionError> {
     let devices = session.devices().await?.list().await?;

@@ -5,9 +5,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use latchkey::web::SessionError;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{auth, cart};
+use crate::cart;
 
 /// An error of the API. Those of sessions become one by [`of_session`].
 pub(super) enum ApiError {
@@ -42,30 +42,38 @@ pub(super) fn of_session(error: &SessionError) -> http::Response<String> {
         },
     };
     let mut answer = answer.map(|sentence| body(code, sentence.trim_end()));
-    answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    let kind = HeaderValue::from_static(JSON);
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
 
-/// Gives every other error the same form: what axum's extractors say, and paths and methods that lead nowhere.
+/// Gives every other error the same form: what axum's extractors and ready handlers say, and paths and methods that lead
+/// nowhere.
 pub(super) async fn as_json(answer: Response) -> Response {
     let status = answer.status();
-    let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || answer.headers().get(header::CONTENT_TYPE) == Some(&JSON) {
+    if !status.is_client_error() && !status.is_server_error() {
         return answer;
     }
     let (mut parts, text) = answer.into_parts();
     let text = to_bytes(text, LONGEST_MESSAGE).await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let message = match text.trim() {
-        "" => status.canonical_reason().unwrap_or("error"),
-        said => said,
+    let json: Value = serde_json::from_slice(&text).unwrap_or_default();
+    if json["error"].is_string() {
+        return Response::from_parts(parts, Body::from(text));
+    }
+    let plain = String::from_utf8_lossy(&text);
+    let message = match (json["message"].as_str(), plain.trim()) {
+        (Some(message), _) => message,
+        (None, "") => status.canonical_reason().unwrap_or("error"),
+        (None, said) => said,
     };
-    parts.headers.insert(header::CONTENT_TYPE, JSON);
+    parts
+        .headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body(code_of(status), message)))
 }
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const JSON: &str = "application/json";
 const LONGEST_MESSAGE: usize = 4096;
 
 const fn code_of(status: StatusCode) -> &'static str {
@@ -104,31 +112,6 @@ impl IntoResponse for ApiError {
 impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
-    }
-}
-
-impl From<auth::Refused> for ApiError {
-    fn from(refused: auth::Refused) -> Self {
-        use auth::Refused;
-        let (status, code, message) = match refused {
-            Refused::Missing => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "missing",
-                "User name and password are needed.",
-            ),
-            Refused::Wrong => (
-                StatusCode::UNAUTHORIZED,
-                "wrong_credentials",
-                "User name or password is wrong.",
-            ),
-            Refused::Later => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Please try again in a moment.",
-            ),
-            Refused::Session(error) => return Self::Session(error),
-        };
-        Self::Says(status, code, message)
     }
 }
 

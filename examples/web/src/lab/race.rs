@@ -144,7 +144,10 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use latchkey::{MemoryStore, Sessions};
+    use latchkey::{
+        MemoryStore, MemoryUseCounter, Sessions,
+        web::{ClientAddress, LoginLimits},
+    };
 
     use super::*;
     use crate::{api, lab::Choice, service::Shop, users::Users};
@@ -153,7 +156,8 @@ mod tests {
     async fn nothing_is_lost_with_the_lock_and_something_without() {
         let sessions = Sessions::new(MemoryStore::new());
         let users = Users::in_memory().await.unwrap();
-        let api = api::routes(&Shop::new(sessions, users).unwrap());
+        let limits = LoginLimits::new(MemoryUseCounter::new(), ClientAddress::new(|_| None));
+        let api = api::routes(&Shop::new(sessions, users, limits).unwrap());
         let plan = Plan {
             requests: 20,
             hold_ms: 2,

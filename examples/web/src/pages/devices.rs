@@ -13,7 +13,7 @@ use super::{
     layout::{Place, page},
 };
 use crate::{
-    auth::LABEL,
+    device::LABEL,
     times::{readable, rfc_3339},
 };
 

@@ -19,7 +19,7 @@ use axum::{
 };
 use latchkey::web::{CurrentUser, LoginRequired, LogoutHandler, RefuseCrossSite};
 
-use crate::{lab::Lab, service::Shop, users::User};
+use crate::{lab::Lab, login::handler, service::Shop, users::User};
 
 /// Who looks at a page, if it is known.
 type Visitor = Option<CurrentUser<User>>;
@@ -35,15 +35,13 @@ pub(crate) fn routes(shop: &Shop, lab: Lab) -> Router {
     let lab = Router::new()
         .route("/lab", get(lab::show).post(lab::run))
         .with_state(lab);
-    let login = Router::new()
-        .route("/login", get(login::show).post(login::log_in))
-        .with_state(shop.users.clone());
+    let login = handler(shop.users.clone(), &shop.limits).page(login::form);
     Router::new()
         .route("/", get(shop::show))
         .route("/cart", post(shop::add))
         .route("/cart/empty", post(shop::empty))
         .route_service("/logout", LogoutHandler::new())
-        .merge(login)
+        .route_service("/login", login)
         .merge(devices)
         .merge(lab)
         .fallback(errors::not_found)

@@ -62,7 +62,7 @@ const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Path, content type, body, status.
-const BAD_BODIES: [(&str, &str, &str, u16); 37] = [
+const BAD_BODIES: [(&str, &str, &str, u16); 38] = [
     ("/api/cart", JSON, "", 400),
     ("/api/cart", JSON, "{", 400),
     ("/api/cart", JSON, "{\"item\":\"\\ud800\"}", 400),
@@ -93,7 +93,7 @@ const BAD_BODIES: [(&str, &str, &str, u16); 37] = [
     ("/api/cart", "text/plain", "{\"item\":\"tea\"}", 415),
     ("/api/cart", FORM, "item=tea", 415),
     ("/api/login", JSON, "{", 400),
-    ("/api/login", JSON, "[]", 422),
+    ("/api/login", JSON, "[]", 400),
     ("/api/login", JSON, "{}", 422),
     ("/api/login", JSON, "{\"username\":\"ada\"}", 422),
     (
@@ -106,7 +106,7 @@ const BAD_BODIES: [(&str, &str, &str, u16); 37] = [
         "/api/login",
         JSON,
         "{\"username\":null,\"password\":\"x\"}",
-        422,
+        400,
     ),
     (
         "/api/login",
@@ -137,10 +137,11 @@ const BAD_BODIES: [(&str, &str, &str, u16); 37] = [
     ("/login", FORM, "username=ada&password=hopper", 401),
     (
         "/login",
-        JSON,
-        "{\"username\":\"ada\",\"password\":\"lovelace\"}",
+        "text/plain",
+        "username=ada&password=lovelace",
         415,
     ),
+    ("/login", JSON, "{", 400),
     ("/cart", FORM, "item=", 422),
     ("/cart", FORM, "thing=tea", 422),
     ("/lab", FORM, "requests=100000&hold_ms=5&mode=both", 422),

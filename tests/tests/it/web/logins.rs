@@ -1,6 +1,6 @@
 use futures_util::future::{try_join, try_join_all};
 use http::{Method, StatusCode, header};
-use latchkey_tests::{Shop, TestResult, Visitor};
+use latchkey_tests::{Answer, Shop, TestResult, Visitor};
 use serde_json::json;
 
 use super::{add, is_logged_in, items, log_in};
@@ -150,5 +150,57 @@ async fn logging_out_everywhere_ends_all_sessions_of_the_user_alone() -> TestRes
         assert!(!is_logged_in(device, &shop.replicas[0]).await?);
     }
     assert!(is_logged_in(&grace, &shop.replicas[0]).await?);
+    Ok(())
+}
+
+/// Whose name is tried has to wait, wherever it is tried; who is logged in already, and everybody else, does not.
+#[tokio::test]
+async fn failed_logins_are_counted_on_all_replicas_together() -> TestResult {
+    let shop = Shop::open(3).await?;
+    let before = Visitor::new();
+    log_in(&before, &shop.replicas[0]).await?;
+    let wrong = json!({ "username": "ada", "password": "wrong" });
+    for at in 0..4 {
+        let replica = &shop.replicas[at % 3];
+        let answer = Visitor::new().post(replica, "/api/login", &wrong).await?;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.json()["error"], "wrong_credentials");
+    }
+    // Another spelling of the name, in the page.
+    let form = "username=Ada&password=wrong&next=/devices";
+    let visitor = Visitor::new();
+    let page = visitor.submit(&shop.replicas[1], "/login", form).await?;
+    assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+    assert!(page.text.contains("value=\"Ada\""), "{}", page.text);
+    assert!(page.text.contains("value=\"/devices\""), "{}", page.text);
+    let right = json!({ "username": "ada", "password": "lovelace" });
+    for replica in &shop.replicas {
+        for credentials in [&wrong, &right] {
+            let visitor = Visitor::new();
+            let refused = visitor.post(replica, "/api/login", credentials).await?;
+            assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(refused.json()["error"], "too_many");
+            assert_waits(&refused)?;
+        }
+        let form = "username=ada&password=lovelace";
+        let refused = Visitor::new().submit(replica, "/login", form).await?;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(refused.text.contains("role=\"alert\""), "{}", refused.text);
+        assert_waits(&refused)?;
+        assert!(is_logged_in(&before, replica).await?);
+    }
+    let grace = json!({ "username": "grace", "password": "hopper" });
+    let visitor = Visitor::new();
+    let answer = visitor.post(&shop.replicas[2], "/api/login", &grace);
+    assert_eq!(answer.await?.json(), json!({ "user": "grace" }));
+    assert_eq!(shop.server.keys_without_ttl().await?, [""; 0]);
+    Ok(())
+}
+
+/// Nothing is set, and it is said when to come again.
+fn assert_waits(refused: &Answer) -> TestResult {
+    let seconds: u64 = refused.headers[header::RETRY_AFTER].to_str()?.parse()?;
+    assert!((1..=15 * 60).contains(&seconds), "{seconds}");
+    assert!(!refused.sets_cookie());
     Ok(())
 }
