@@ -9,7 +9,8 @@ use crate::{DefaultSession, Session, SessionError};
 /// The user who is logged in, as the login has stored it. Dereferences to it.
 ///
 /// Refuses requests without one with 401; `Option<CurrentUser<U>>` takes them. Costs one read of the session, none if the
-/// request has read it before.
+/// request has read it before. Where the store caches reads, that read may come from the cache: behind
+/// [`LoginRequired`](crate::LoginRequired) it does not.
 pub struct CurrentUser<U, K = DefaultSession> {
     user: U,
     kind: PhantomData<fn() -> K>,

@@ -42,13 +42,16 @@ impl<K> Session<K> {
         })
     }
 
-    /// The session, if it has a user.
+    /// The session as it is now, if it has a user.
     pub(crate) async fn logged_in(&self) -> Result<Snapshot, SessionError> {
-        let snapshot = self.snapshot().await?;
-        snapshot
-            .filter(|session| session.user_id().is_some())
-            .ok_or(SessionError::NotLoggedIn)
+        with_user(self.latest().await?)
     }
+}
+
+pub(crate) fn with_user(snapshot: Option<Snapshot>) -> Result<Snapshot, SessionError> {
+    snapshot
+        .filter(|session| session.user_id().is_some())
+        .ok_or(SessionError::NotLoggedIn)
 }
 
 impl Devices {

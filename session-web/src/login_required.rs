@@ -14,15 +14,16 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    DefaultSession, Session, SessionError, answer::replaced, error::NO_STORE, next,
-    reply::wants_page,
+    DefaultSession, Session, SessionError, answer::replaced, devices::with_user, error::NO_STORE,
+    next, reply::wants_page,
 };
 
 /// Lets only those through who are logged in. Stands inside of the [`SessionLayer`](crate::SessionLayer).
 ///
 /// Others get 401, and pages (`Accept: text/html`) a redirect to the login if there is one, with the way back in `next`.
 /// What is answered to those who pass is not to be stored by caches, nor shown after a logout when the user goes back, unless
-/// the handler sets `Cache-Control` itself. `OPTIONS` passes, because browsers send it without cookies. When the store fails,
+/// the handler sets `Cache-Control` itself. Whether somebody is logged in is asked of the store, also where that caches
+/// reads ([`accept_cached`](Self::accept_cached)). `OPTIONS` passes, because browsers send it without cookies. When the store fails,
 /// nobody passes. Put it around the whole router: inside of a nested one, paths have lost their beginning. Answer otherwise:
 /// [`SessionLayer::on_error`](crate::SessionLayer::on_error).
 ///
@@ -45,6 +46,7 @@ struct Rules {
     login: Option<String>,
     excluded: Vec<String>,
     lets_anonymous_pass: bool,
+    accepts_cached: bool,
     requirements: Vec<Requirement>,
 }
 
@@ -75,6 +77,12 @@ impl<K> LoginRequired<K> {
     /// Lets requests without a user pass, too. Users have still to meet what is [required](Self::require).
     pub fn allow_unauthenticated(self) -> Self {
         self.change(|rules| rules.lets_anonymous_pass = true)
+    }
+
+    /// Decides by what the store has in its cache, if it caches reads: no flight, and who has logged out or was disabled
+    /// passes for as long as the bound of that cache. Default: not.
+    pub fn accept_cached(self) -> Self {
+        self.change(|rules| rules.accepts_cached = true)
     }
 
     /// Lets only those users through for whom this is true; others get 403. All requirements have to be met.
@@ -115,7 +123,8 @@ impl Rules {
 
     async fn check<K>(&self, session: Option<Session<K>>) -> Result<(), SessionError> {
         let session = session.ok_or_else(SessionError::no_layer::<K>)?;
-        let snapshot = match session.logged_in().await {
+        let snapshot = session.request().read(!self.accepts_cached).await?;
+        let snapshot = match with_user(snapshot) {
             Err(SessionError::NotLoggedIn) if self.lets_anonymous_pass => return Ok(()),
             logged_in => logged_in?,
         };

@@ -42,6 +42,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Seen {
     snapshot: Option<Option<Snapshot>>,
+    /// Whether the store was asked for it, and no cache.
+    is_latest: bool,
     /// Counts the commits, so that what was read before one is not kept after it.
     commits: u32,
 }
@@ -113,12 +115,14 @@ impl RequestSession {
         self.state().id.clone()
     }
 
-    /// Reads the session, once between two commits of this request.
-    pub(crate) async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
+    /// Reads the session, once between two commits of this request. `is_latest`: from the store and no cache of it.
+    pub(crate) async fn read(&self, is_latest: bool) -> Result<Option<Snapshot>, SessionError> {
         self.check_named()?;
         let (id, commits) = {
             let state = self.state();
-            if let Some(snapshot) = &state.seen.snapshot {
+            if let Some(snapshot) = &state.seen.snapshot
+                && (state.seen.is_latest || !is_latest)
+            {
                 return Ok(snapshot.clone());
             }
             (state.id.clone(), state.seen.commits)
@@ -127,7 +131,11 @@ impl RequestSession {
             self.count_nonsense().await?;
             return Ok(None);
         };
-        let snapshot = self.sessions().snapshot(&id).await?;
+        let snapshot = if is_latest {
+            self.sessions().latest(&id).await?
+        } else {
+            self.sessions().snapshot(&id).await?
+        };
         if snapshot.is_none() {
             self.count_unknown(&id).await?;
         }
@@ -136,6 +144,7 @@ impl RequestSession {
         if state.seen.commits == commits {
             state.is_old |= snapshot.as_ref().is_some_and(Snapshot::is_rotated);
             state.seen.snapshot = Some(snapshot.clone());
+            state.seen.is_latest = is_latest;
         }
         Ok(snapshot)
     }
@@ -325,6 +334,7 @@ impl State {
     fn see_anew(&mut self) {
         self.seen = Seen {
             snapshot: None,
+            is_latest: false,
             commits: self.seen.commits.wrapping_add(1),
         };
     }

@@ -67,7 +67,19 @@ impl<K> Session<K> {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        self.request.snapshot().await
+        self.request.read(false).await
+    }
+
+    /// As [`snapshot`](Self::snapshot), and never from a [cache](Sessions::latest) of the store: for decisions that must not
+    /// rest on what was. Asking twice costs nothing.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn latest(&self) -> Result<Option<Snapshot>, SessionError> {
+        self.request.read(true).await
     }
 
     /// The ID that the next access goes to, secret; `None` if the request names none. It need not name a session that lives.

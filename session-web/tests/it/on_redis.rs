@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, routing::get};
 use http::{Method, StatusCode, header};
-use session_core::{Limit, SealingKey, SealingKeys, SessionId, Sessions};
-use session_redis::RedisStore;
+use session_core::{Limit, Login, SealingKey, SealingKeys, SessionId, Sessions};
+use session_redis::{RedisStore, RedisStoreBuilder};
 use session_testkit::servers::{Proxy, RedisServer};
-use session_web::{ClientAddress, SessionLayer, UnknownLimit};
+use session_web::{
+    ClientAddress, CurrentUser, LoginRequired, Session, SessionError, SessionLayer, UnknownLimit,
+};
 
 use crate::support::*;
 
@@ -22,12 +24,16 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn tap() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    async fn with(settings: impl FnOnce(RedisStoreBuilder) -> RedisStoreBuilder) -> Self {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let (process, test) = (std::process::id(), TESTS.fetch_add(1, Ordering::Relaxed));
         let server = RedisServer::shared().await.unwrap();
         let proxy = Proxy::start(server).await.unwrap();
         let patience = Duration::from_secs(10);
-        let store = RedisStore::builder()
+        let store = settings(RedisStore::builder())
             .prefix(format!("web{process}-{test}"))
             .call_timeout(patience)
             .resolve_timeout(patience)
@@ -128,4 +134,49 @@ async fn whoever_guesses_causes_no_flight_beyond_the_limit() {
     let other = crate::support::app(wire.layer().limit_unknown(limited()));
     let refused = get_it(&other, "/read", &guess()).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// Logouts elsewhere count at once: a cache may lag.
+#[tokio::test]
+async fn whether_somebody_is_logged_in_is_never_from_the_cache_unless_told() {
+    let wire = Wire::with(|store| store.cached_reads(Duration::from_secs(60))).await;
+    let sessions = Sessions::new(wire.store.clone());
+    let mut session = sessions.create();
+    let login = Login::new("ada").unwrap();
+    let id = session.login_with(login, &"ada").unwrap();
+    session.commit().await.unwrap();
+    let me = async |user: CurrentUser<String>| user.into_inner();
+    let recent = async |session: Session| -> Result<&str, SessionError> {
+        // From the cache, which does not make the decision.
+        session.snapshot().await?;
+        session
+            .require_recent_login(Duration::from_secs(600))
+            .await?;
+        Ok("recent")
+    };
+    let service = |required: Option<LoginRequired>| {
+        let routes = Router::new()
+            .route("/me", get(me))
+            .route("/recent", get(recent));
+        let routes = match required {
+            Some(required) => routes.layer(required),
+            None => routes,
+        };
+        routes.layer(SessionLayer::new(sessions.clone()))
+    };
+    let (open, asks) = (service(None), service(Some(LoginRequired::new())));
+    let told = service(Some(LoginRequired::new().accept_cached()));
+    let reads = async |app: &Router, path: &str| {
+        let flights = wire.flights(app, Method::GET, path, &cookie_of(&id)).await;
+        let is_read = |flight: &&String| flight.contains("GET");
+        flights.iter().filter(is_read).count()
+    };
+    // The server may tell of the write above a moment later.
+    let warm = async { while reads(&told, "/me").await > 0 {} };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, warm).await.unwrap();
+    assert_eq!(reads(&open, "/me").await, 0);
+    assert_eq!(reads(&asks, "/me").await, 1, "the user is read once");
+    assert_eq!(reads(&open, "/recent").await, 1);
+    assert_eq!(reads(&told, "/me").await, 0);
 }
