@@ -86,6 +86,13 @@ async fn a_replica_makes_no_table_while_another_one_does() -> TestResult {
             replica
         }
     };
+    // As a replica whose turn it is: this would wait for one that had begun before it waits.
+    client.batch_execute("SET lock_timeout = '20s'").await?;
+    client
+        .batch_execute(include_str!(
+            "../../../../examples/web/src/users/sql/begin_migrations.sql"
+        ))
+        .await?;
     client
         .batch_execute("SELECT pg_advisory_unlock(7310581296483915)")
         .await?;
