@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::tower::ServiceExt as _;
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     http::{Method, Request, StatusCode, header},
     routing::{get, post},
 };
@@ -56,8 +56,8 @@ const SLICE: Duration = Duration::from_millis(400);
 const HEAD: &str = "
 ## Requests through axum, in process
 
-| tasks | | requests/s | lowest to highest | axum alone : this, in a round | lowest to highest | server CPU µs | client CPU µs |
-|--:|---|--:|:-:|--:|:-:|--:|--:|
+| tasks | | requests/s | lowest to highest | axum alone : this, in a round | lowest to highest | server CPU µs | client CPU µs | Latchkey : this | lowest to highest |
+|--:|---|--:|:-:|--:|:-:|--:|--:|--:|:-:|
 ";
 
 pub(crate) async fn measure(args: &Args, run: &Run) -> Result<String> {
@@ -73,10 +73,27 @@ pub(crate) async fn measure(args: &Args, run: &Run) -> Result<String> {
             eprintln!("{tasks} tasks: round {} of {}", round + 1, run.rounds());
         }
         for (at, (_, _, name)) in SUBJECTS.iter().enumerate() {
-            text += &row(&format!("{tasks} | {name}"), &comparison, at);
+            let row = row(&format!("{tasks} | {name}"), &comparison, at);
+            let beside = beside_ours(&comparison, at);
+            text += &format!("{} {beside} |\n", row.trim_end());
         }
     }
     Ok(text)
+}
+
+/// How many times as fast Latchkey was at the same.
+fn beside_ours(comparison: &Comparison<Cost>, at: usize) -> String {
+    let (stack, path, _) = SUBJECTS[at];
+    let ours = SUBJECTS
+        .iter()
+        .position(|it| matches!(it, (Stack::Latchkey, ours, _) if *ours == path));
+    match (stack, ours) {
+        (Stack::Tower, Some(ours)) => {
+            let times = comparison.times(ours, at, |cost| cost.per_second);
+            format!("{times:.2}")
+        }
+        _ => "|".to_owned(),
+    }
 }
 
 struct Bench {
@@ -124,10 +141,17 @@ impl Bench {
                 _ => first_cookie(app).await?,
             });
         }
-        self.requests(app, path, &cookies, self.slice / 10).await?;
+        let warm_up = self.requests(app, path, &cookies, self.slice / 10);
+        let (_, mut done) = warm_up.await?;
         let before = self.server.usage().await?;
-        let outcome = self.requests(app, path, &cookies, self.slice).await?;
+        let (outcome, more) = self.requests(app, path, &cookies, self.slice).await?;
         let usage = self.server.usage().await?.since(before);
+        done.iter_mut()
+            .zip(more)
+            .for_each(|(done, more)| *done += more);
+        if !matches!(stack, Stack::Bare) {
+            check(app, path, &cookies, &done).await?;
+        }
         Ok(Cost::of(outcome, usage))
     }
 
@@ -137,12 +161,12 @@ impl Bench {
         path: &'static str,
         cookies: &[String],
         span: Duration,
-    ) -> Result<Outcome> {
+    ) -> Result<(Outcome, Vec<u64>)> {
         let start = Stopwatch::start();
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = Vec::with_capacity(cookies.len());
         for cookie in cookies {
             let (app, cookie) = (app.clone(), cookie.clone());
-            tasks.spawn(async move {
+            tasks.push(tokio::spawn(async move {
                 let mut done = 0;
                 while start.elapsed() < span {
                     let status = send(&app, path, &cookie).await?.status();
@@ -152,15 +176,31 @@ impl Bench {
                     done += 1;
                 }
                 Result::<u64>::Ok(done)
-            });
+            }));
         }
-        let mut actions = 0;
-        while let Some(done) = tasks.join_next().await {
-            actions += done??;
+        let mut done = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            done.push(task.await??);
         }
         let elapsed = start.elapsed();
-        Ok(Outcome { actions, elapsed })
+        let actions = done.iter().sum();
+        Ok((Outcome { actions, elapsed }, done))
     }
+}
+
+/// Each session holds what its requests have made of it, and nothing else.
+async fn check(app: &Router, path: &str, cookies: &[String], done: &[u64]) -> Result<()> {
+    for (cookie, done) in cookies.iter().zip(done) {
+        let changes = if path == "/add" { *done } else { 0 };
+        let body = send(app, "/read", cookie).await?.into_body();
+        let held = to_bytes(body, 1024).await?;
+        let expected = format!("{:?}", Some(1 + changes));
+        if held != expected {
+            let held = String::from_utf8_lossy(&held);
+            return Err(format!("after {path}, a session holds {held} and not {expected}").into());
+        }
+    }
+    Ok(())
 }
 
 async fn send(app: &Router, path: &str, cookie: &str) -> Result<axum::response::Response> {
