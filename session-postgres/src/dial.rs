@@ -12,6 +12,9 @@ use tokio_postgres::{
 pub(crate) trait Dial: Send + Sync {
     /// A connection, and the texts of what is told on the channels that it listens to. They end with the connection.
     async fn dial(&self) -> Result<(Client, UnboundedReceiver<String>), Error>;
+
+    /// Which database they lead to, and by what settings: as far as it is known without asking.
+    fn database(&self) -> String;
 }
 
 pub(crate) struct Dialer<T> {
@@ -41,5 +44,12 @@ where
             }
         }));
         Ok((client, told))
+    }
+
+    fn database(&self) -> String {
+        // As the client does: without a name, that of the user.
+        let name = self.config.get_dbname().or(self.config.get_user());
+        let settings = self.config.get_options().unwrap_or_default();
+        format!("{}?{settings}", name.unwrap_or_default())
     }
 }

@@ -51,12 +51,21 @@ impl Postgres {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::unchecked(url)?.answering().await
+    }
+
+    /// The same, first connected to when there is something to do: for a secondary that is down, and keeps no service from
+    /// starting.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the URL is none or asks for TLS.
+    pub fn unchecked(url: &str) -> Result<Self, StoreError> {
         let config = parse(url)?;
         if config.get_ssl_mode() == SslMode::Require {
             let what = Fault::Unsuitable("the URL asks for TLS: use `connect_tls`".to_owned());
             return Err(StoreError::new(CONNECT, node(&config), what));
         }
-        Self::over(config, NoTls).await
+        Self::over(config, NoTls)
     }
 
     /// The same over TLS, and never without, whatever the URL says. `tls` says whose certificates are trusted; the name
@@ -69,13 +78,22 @@ impl Postgres {
     /// Cancel safe.
     #[cfg(feature = "tls")]
     pub async fn connect_tls(url: &str, tls: rustls::ClientConfig) -> Result<Self, StoreError> {
+        Self::unchecked_tls(url, tls)?.answering().await
+    }
+
+    /// [`unchecked`](Self::unchecked) over TLS, as [`connect_tls`](Self::connect_tls).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the URL is none.
+    #[cfg(feature = "tls")]
+    pub fn unchecked_tls(url: &str, tls: rustls::ClientConfig) -> Result<Self, StoreError> {
         let mut config = parse(url)?;
         config.ssl_mode(SslMode::Require);
         let tls = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
-        Self::over(config, tls).await
+        Self::over(config, tls)
     }
 
-    async fn over<T>(config: Config, tls: T) -> Result<Self, StoreError>
+    fn over<T>(config: Config, tls: T) -> Result<Self, StoreError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
         T::Stream: Send + Sync,
@@ -99,12 +117,16 @@ impl Postgres {
             let what = Fault::Unsuitable("the pool cannot be built".to_owned());
             StoreError::new(CONNECT, node.clone(), what).with_source(error)
         })?;
-        let postgres = Self {
+        Ok(Self {
             dial: Some(Arc::new(dial)),
             ..Self::from_pool(pool, &node)
-        };
-        postgres.query(CONNECT, "SELECT 1", &[]).await?;
-        Ok(postgres)
+        })
+    }
+
+    /// If the database answers.
+    async fn answering(self) -> Result<Self, StoreError> {
+        self.query(CONNECT, "SELECT 1", &[]).await?;
+        Ok(self)
     }
 
     /// With a pool that is there already, as one over TLS. `node` stands for it in errors.

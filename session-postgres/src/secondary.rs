@@ -36,7 +36,7 @@ use crate::{
 pub struct PostgresSecondary {
     postgres: Postgres,
     name: Arc<str>,
-    place: Arc<str>,
+    place: Option<Arc<str>>,
     json_values: bool,
 }
 
@@ -53,19 +53,31 @@ impl PostgresSecondary {
     /// Cancel safe.
     pub async fn new(postgres: &Postgres, name: &str) -> Result<Self, SchemaError> {
         migrations::check(postgres).await?;
-        if !(1..=100).contains(&name.chars().count()) || name.contains('\0') {
-            let what = "the name of a secondary has 1 to 100 characters".to_owned();
-            let fault = Fault::Unsuitable(what);
-            return Err(postgres.error("open a secondary", fault).into());
-        }
+        let secondary = Self::unchecked(postgres, name)?;
         let sql = include_str!("../sql/secondary_place.sql");
         let rows = postgres.query("ask for the schema", sql, &[]).await?;
         let schema: String = rows.first().map_or_else(String::new, |row| row.get(0));
-        let node = postgres.node();
+        let place = Some(place(postgres, &schema, name));
+        Ok(Self { place, ..secondary })
+    }
+
+    /// The same without asking the database, which may be down: with [`Postgres::unchecked`], a service starts without it,
+    /// and it gets everything when it is there. Its version and its tables are not checked: what is wrong with them is the
+    /// error of each delivery.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the name is none.
+    pub fn unchecked(postgres: &Postgres, name: &str) -> Result<Self, StoreError> {
+        if !(1..=100).contains(&name.chars().count()) || name.contains('\0') {
+            let what = "the name of a secondary has 1 to 100 characters".to_owned();
+            let fault = Fault::Unsuitable(what);
+            return Err(postgres.error("open a secondary", fault));
+        }
+        let database = postgres.dial().map(|dial| dial.database());
         Ok(Self {
             postgres: postgres.clone(),
             name: name.into(),
-            place: format!("postgresql://{node}/{schema}/latchkey_secondary/{name}").into(),
+            place: database.map(|database| place(postgres, &database, name)),
             json_values: false,
         })
     }
@@ -117,6 +129,11 @@ impl PostgresSecondary {
         let text = text.map_err(|_bad| unsuitable("the record is no JSON"))?;
         Ok((Bytes::new(), Some(text)))
     }
+}
+
+fn place(postgres: &Postgres, database: &str, name: &str) -> Arc<str> {
+    let node = postgres.node();
+    format!("postgresql://{node}/{database}/latchkey_secondary/{name}").into()
 }
 
 #[async_trait]
@@ -187,6 +204,6 @@ impl SecondaryStore for PostgresSecondary {
     }
 
     fn place(&self) -> Option<String> {
-        Some(self.place.to_string())
+        self.place.as_deref().map(str::to_owned)
     }
 }

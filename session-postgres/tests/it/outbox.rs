@@ -8,7 +8,11 @@ use session_core::{
 };
 use session_postgres::{PostgresLocker, PostgresRecords};
 
-use crate::{records::header, schema::Schema, support::TestResult};
+use crate::{
+    records::header,
+    schema::Schema,
+    support::{TestResult, connect},
+};
 
 const EVERYTHING: std::ops::RangeInclusive<u16> = 0..=0x0fff;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -201,6 +205,28 @@ async fn sessions(schema: &Schema, names: &[&str]) -> TestResult<Result<Sessions
     Ok(builder.open().await)
 }
 
+/// The copy that is read during the grace has the session's name, and is not the session.
+#[tokio::test]
+async fn ending_what_a_login_has_left_ends_nobody_in_the_secondary() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let sessions = sessions(&schema, &["mirror"]).await??;
+    let mut session = sessions.create();
+    session.insert("n", 1)?;
+    let (old, handle) = (session.id().clone(), session.handle());
+    session.commit().await?;
+    let mut guard = sessions.lock(&old).await?;
+    let id = guard.login("ada", &())?;
+    guard.commit().await?;
+    sessions.destroy(&old).await?;
+    let through = sessions.write_through().ok_or("it is written through")?;
+    through.drain(Duration::from_secs(60)).await?;
+    assert!(sessions.snapshot(&id).await?.is_some());
+    assert!(through.load("mirror", handle).await?.is_some());
+    Ok(())
+}
+
 /// A process that does not name the secondaries would not note its writes.
 #[tokio::test]
 async fn the_list_of_secondaries_is_guarded_until_it_is_replaced() -> TestResult {
@@ -228,5 +254,40 @@ async fn the_list_of_secondaries_is_guarded_until_it_is_replaced() -> TestResult
     sessions(&schema, &["two"]).await??;
     records.dangerous_replace_secondaries(&[]).await?;
     sessions(&schema, &[]).await??;
+    Ok(())
+}
+
+/// Whoever writes has the record before it notes. In the other order, two would wait for each other.
+#[tokio::test]
+async fn whoever_ends_a_session_waits_for_its_record_before_it_notes() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let (records, outbox) = noting(&schema, &["mirror"]).await?;
+    let id = store(&records, b"\x80".to_vec()).await?;
+    outbox.delivered(0, &waiting(&outbox).await?).await?;
+    let writes = "BEGIN; UPDATE latchkey_records SET revision = revision + 1";
+    schema.client.batch_execute(writes).await?;
+    let pid = "SELECT pg_backend_pid()";
+    let writer: i32 = schema.client.query_one(pid, &[]).await?.get(0);
+    let ends = tokio::spawn({
+        let (records, id) = (records.clone(), id.clone());
+        async move { records.destroy(id.key()).await }
+    });
+    let watch = connect(&schema.url).await?;
+    let waits = "SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))";
+    while watch.query(waits, &[&writer]).await?.is_empty() {}
+    let note = include_str!("../../sql/outbox_note.sql");
+    let key = [
+        &id.key().digest()[..],
+        &id.key().bucket().number().to_be_bytes(),
+    ]
+    .concat();
+    schema.client.execute(note, &[&key]).await?;
+    schema.client.batch_execute("COMMIT").await?;
+    ends.await??;
+    let noted = waiting(&outbox).await?;
+    assert_eq!(noted.len(), 1);
+    assert!(noted[0].version.is_end());
     Ok(())
 }

@@ -1,10 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
 use session_core::{
-    Applied, Change, Codec, Fault, Revision, Row, SecondaryStore, SessionHandle, StoreTime, Version,
+    Applied, Change, Codec, Delivery, Error, Fault, MemoryStore, Revision, Row, SecondaryPolicy,
+    SecondaryStore, SessionHandle, Sessions, StoreTime, Version,
 };
-use session_postgres::PostgresSecondary;
-use session_testkit::secondary::SecondaryFixture;
+use session_postgres::{Postgres, PostgresSecondary, migrations};
+use session_testkit::{secondary::SecondaryFixture, servers::PostgresServer};
 
 use crate::{schema::Schema, support::TestResult};
 
@@ -174,4 +175,78 @@ async fn clean_up_forgets_an_end_after_a_day_and_not_before() -> TestResult {
     assert_eq!(schema.count("latchkey_secondary").await?, 2);
     assert_eq!(secondary.load(lives.session).await?, lives.row);
     Ok(())
+}
+
+/// A service starts although its secondary is down, and that gets everything when it is there.
+#[tokio::test]
+async fn a_secondary_that_is_down_keeps_no_service_from_starting() -> TestResult {
+    if PostgresServer::is_skipped()? {
+        return Ok(());
+    }
+    let server = PostgresServer::start().await?;
+    server.stop().await?;
+    let postgres = Postgres::unchecked(&server.url())?;
+    let reports = PostgresSecondary::unchecked(&postgres, "reports")?.with_json_values();
+    let policy = SecondaryPolicy::eventual()
+        .codec(Codec::Json)
+        .wait_at_most(Duration::from_secs(5));
+    let sessions = Sessions::builder(MemoryStore::new()).secondary("reports", reports, policy);
+    let sessions = sessions.open().await?;
+    let mut session = sessions.create();
+    session.insert("theme", "dark")?;
+    let handle = session.handle();
+    let report = session.commit().await?;
+    let Delivery::Failed(error) = &report.secondaries[0].delivery else {
+        return Err(format!("{report:?}").into());
+    };
+    assert!(error.is_retryable(), "{error}");
+
+    server.restart().await?;
+    let through = sessions.write_through().ok_or("it is written through")?;
+    // Its tables are not there yet.
+    let error = loop {
+        match through.load("reports", handle).await.unwrap_err() {
+            Error::Store(error) if matches!(error.fault(), Fault::Unsuitable(_)) => break error,
+            // A server that starts refuses connections for a moment.
+            _starting => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert!(error.to_string().contains("--example migrate"), "{error}");
+    migrations::up(&Postgres::connect(&server.url()).await?).await?;
+    through.drain(Duration::from_secs(60)).await?;
+    let shown = through
+        .load("reports", handle)
+        .await?
+        .ok_or("it is there")?;
+    assert_eq!(shown.1.get::<String>("theme")?.as_deref(), Some("dark"));
+    assert_eq!(through.backlog("reports").await?.set_aside, 0);
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_without_a_database_is_refused_without_one() {
+    for url in ["nonsense", "postgresql://h/app?sslmode=require"] {
+        Postgres::unchecked(url).unwrap_err();
+    }
+    let at = |url: &str, name: &str| {
+        PostgresSecondary::unchecked(&Postgres::unchecked(url).unwrap(), name)
+    };
+    for name in ["", &"x".repeat(101), "\0"] {
+        at("postgresql://h/app", name).unwrap_err();
+    }
+    let place = |url: &str, name: &str| at(url, name).unwrap().place();
+    let here = place("postgresql://me:secret@h/app", "reports");
+    assert_eq!(here, place("postgresql://you@h:5432/app", "reports"));
+    assert!(here.as_ref().is_some_and(|place| !place.contains("secret")));
+    for (url, name) in [
+        ("postgresql://h/other", "reports"),
+        ("postgresql://i/app", "reports"),
+        ("postgresql://h/app", "audit"),
+        (
+            "postgresql://h/app?options=-csearch_path%3Dother",
+            "reports",
+        ),
+    ] {
+        assert_ne!(here, place(url, name), "{url} {name}");
+    }
 }
