@@ -8,7 +8,12 @@ use session_lock::Clock;
 use session_lock::Moment;
 use tracing::{Instrument as _, Span};
 
-use crate::{AcquireError, CommitError, CommitReport, Event, ReadError, Snapshot, WithError};
+use crate::{
+    AcquireError, CommitError, CommitReport, Event, ReadError, Snapshot, WithError,
+    write_through::Named,
+};
+#[cfg(feature = "metrics")]
+use crate::{Applied, Backlog, Change, Row, SecondaryStore, SessionHandle, StoreError, StoreTime};
 
 /// Counts when something begins.
 #[derive(Clone)]
@@ -159,6 +164,96 @@ pub(crate) fn event(event: &Event) {
         Event::SetAside { .. } => "set_aside",
     };
     count("latchkey_events_total", name);
+    #[cfg(feature = "metrics")]
+    if let Event::SetAside { secondary, .. } = event {
+        delivery(secondary, "set_aside");
+    }
+}
+
+/// Counts what becomes of the changes that a secondary is given.
+#[cfg(feature = "metrics")]
+pub(crate) fn deliveries(named: Named) -> Named {
+    let (name, store) = (Arc::clone(&named.name), named.store);
+    Named {
+        store: Arc::new(Counted { name, store }),
+        ..named
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+pub(crate) const fn deliveries(named: Named) -> Named {
+    named
+}
+
+#[cfg(feature = "metrics")]
+fn delivery(secondary: &Arc<str>, outcome: &'static str) {
+    let secondary = Arc::clone(secondary);
+    metrics::counter!("latchkey_deliveries_total", "secondary" => secondary, "outcome" => outcome)
+        .increment(1);
+}
+
+/// How much waits for a secondary.
+#[cfg(feature = "metrics")]
+pub(crate) fn backlog(secondary: &Arc<str>, backlog: Backlog, now: StoreTime) {
+    let gauge = |name: &'static str| metrics::gauge!(name, "secondary" => Arc::clone(secondary));
+    let age = backlog.oldest.map(|noted| now.saturating_since(noted));
+    #[expect(clippy::cast_precision_loss, reason = "nobody counts so many sessions")]
+    let count = |sessions: u64| sessions as f64;
+    gauge("latchkey_outbox_sessions").set(count(backlog.sessions));
+    gauge("latchkey_outbox_set_aside").set(count(backlog.set_aside));
+    gauge("latchkey_outbox_age_seconds").set(age.unwrap_or_default().as_secs_f64());
+}
+
+/// A secondary whose deliveries are counted.
+#[cfg(feature = "metrics")]
+struct Counted {
+    name: Arc<str>,
+    store: Arc<dyn SecondaryStore>,
+}
+
+#[cfg(feature = "metrics")]
+#[async_trait::async_trait]
+impl SecondaryStore for Counted {
+    async fn apply(&self, change: &Change) -> Result<Applied, StoreError> {
+        // Whoever waits no longer drops it.
+        let mut outcome = Outcome(&self.name, "failed");
+        let applied = self.store.apply(change).await;
+        outcome.1 = match &applied {
+            Ok(Applied::Changed) => "delivered",
+            Ok(Applied::Known) => "known",
+            Err(_) => "failed",
+        };
+        applied
+    }
+
+    async fn seen(&self, session: SessionHandle, idle_end: StoreTime) -> Result<(), StoreError> {
+        self.store.seen(session, idle_end).await
+    }
+
+    async fn load(&self, session: SessionHandle) -> Result<Option<Row>, StoreError> {
+        self.store.load(session).await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.store.place()
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(f)
+    }
+}
+
+#[cfg(feature = "metrics")]
+struct Outcome<'a>(&'a Arc<str>, &'static str);
+
+#[cfg(feature = "metrics")]
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        delivery(self.0, self.1);
+    }
 }
 
 /// How long a lock is held: from when it is granted until it is given back.

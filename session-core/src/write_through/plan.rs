@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ConfigError, Error, Fault, Header, PrimaryStore, SessionData, SessionHandle, SessionKey,
-    StoreError, StoreTime, event::Observers, seal::Seal,
+    StoreError, StoreTime, event::Observers, measure, seal::Seal,
 };
 
 /// A secondary as it was given to the builder.
@@ -116,7 +116,7 @@ impl Plan {
         max_record: usize,
         observers: Observers,
     ) -> Arc<Self> {
-        let secondaries = all.into_iter().enumerate();
+        let secondaries = all.into_iter().map(measure::deliveries).enumerate();
         let secondaries = secondaries.map(|(at, named)| Arc::new(Secondary::new(at, named)));
         Arc::new(Self {
             outbox,
@@ -183,9 +183,34 @@ impl Plan {
                 let (running, secondary) = (Arc::clone(&running), Arc::clone(secondary));
                 runtime.spawn(async move { secondary.run(&running.0).await });
             }
+            #[cfg(feature = "metrics")]
+            runtime.spawn(async move { watch_backlogs(&running.0).await });
         }
     }
 }
+
+/// Tells metrics how much waits, for as long as the plan stands.
+#[cfg(feature = "metrics")]
+async fn watch_backlogs(plan: &Weak<Plan>) {
+    loop {
+        let Some(plan) = plan.upgrade() else {
+            return;
+        };
+        for secondary in &plan.secondaries {
+            // Where it cannot be asked, there are errors enough.
+            if let Ok(backlog) = plan.outbox.backlog(secondary.at()).await {
+                measure::backlog(&secondary.name().into(), backlog, plan.store.time());
+            }
+        }
+        let clock = Arc::clone(&plan.clock);
+        drop(plan);
+        clock.sleep_until(clock.now() + BACKLOG_EVERY).await;
+    }
+}
+
+/// It is the same for all processes, and counting costs the primary some.
+#[cfg(feature = "metrics")]
+const BACKLOG_EVERY: Duration = Duration::from_secs(10);
 
 impl Drop for Plan {
     fn drop(&mut self) {

@@ -10,12 +10,15 @@ use std::{
 use axum::{Router, routing::get};
 use http::{Method, Request, header};
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
-use session_core::{Limit, MemoryUseCounter, SessionGuard, SessionId, Sessions};
+use session_core::{
+    Codec, Limit, MemorySecondary, MemoryStore, MemoryUseCounter, SecondaryPolicy, SessionGuard,
+    SessionId, Sessions,
+};
 use session_redis::RedisStore;
-use session_testkit::servers::RedisServer;
+use session_testkit::{FakeClock, Flaky, Mood, servers::RedisServer};
 use session_web::{
     ClientAddress, LoginHandler, LoginLimits, RateLimit, SessionLayer, UnknownLimit,
 };
@@ -42,6 +45,22 @@ impl CounterFn for One {
 
     fn absolute(&self, _value: u64) {
         panic!("nothing is set");
+    }
+}
+
+impl GaugeFn for One {
+    fn increment(&self, _value: f64) {
+        panic!("nothing is added to a gauge");
+    }
+
+    fn decrement(&self, _value: f64) {
+        panic!("nothing is taken from a gauge");
+    }
+
+    fn set(&self, value: f64) {
+        assert!((0.0..1e6).contains(&value), "{value}");
+        let whole = format!("{value:.0}").parse().unwrap();
+        self.0.0.lock().unwrap().insert(self.1.clone(), whole);
     }
 }
 
@@ -84,7 +103,7 @@ impl Recorder for Recorded {
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        panic!("there is no gauge: {key:?}");
+        Gauge::from_arc(self.one(key))
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
@@ -104,6 +123,58 @@ fn rows() -> impl Iterator<Item = Vec<&'static str>> {
 
 fn words(cell: &str) -> BTreeSet<&str> {
     cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// A secondary that is down, does not answer, is there, and does not take a session.
+async fn write_through(recorded: &Recorded) {
+    let clock = Arc::new(FakeClock::new());
+    let store = MemoryStore::builder().clock(clock.clone());
+    let mirror = Flaky::new(MemorySecondary::with_clock(clock.clone()));
+    mirror.set(Mood::Down);
+    let policy = SecondaryPolicy::eventual().codec(Codec::Json);
+    let sessions = Sessions::builder(store.build().unwrap());
+    let sessions = sessions.secondary("mirror", mirror.clone(), policy);
+    let sessions = sessions.open().await.unwrap();
+    let id = stored(&sessions).await;
+    let gauge = |name| recorded.count(name, "secondary=mirror");
+    until(&clock, || gauge("latchkey_outbox_sessions") == 1).await;
+    until(&clock, || gauge("latchkey_outbox_age_seconds") >= 10).await;
+    assert_eq!(gauge("latchkey_outbox_set_aside"), 0);
+
+    let deliveries = |outcome| {
+        let labels = format!("secondary=mirror,outcome={outcome}");
+        recorded.count("latchkey_deliveries_total", &labels)
+    };
+    assert!(deliveries("failed") > 0);
+    mirror.set(Mood::Deaf);
+    let failed = deliveries("failed");
+    until(&clock, || deliveries("failed") > failed).await;
+    assert_eq!((deliveries("delivered"), deliveries("known")), (0, 0));
+    mirror.set(Mood::Well);
+    until(&clock, || deliveries("known") == 1).await;
+    // What JSON has no form for.
+    let change = async |session: &mut SessionGuard| session.insert_raw("bytes", &b"\xc4\x01a"[..]);
+    sessions.with(&id, change).await.unwrap();
+    stored(&sessions).await;
+    until(&clock, || {
+        deliveries("delivered") == 1 && deliveries("set_aside") == 1
+    })
+    .await;
+    until(&clock, || gauge("latchkey_outbox_set_aside") == 1).await;
+    assert_eq!(gauge("latchkey_outbox_sessions"), 0);
+    assert_eq!(gauge("latchkey_outbox_age_seconds"), 0);
+}
+
+/// Lets time go by until something is true, for five minutes at most.
+async fn until(clock: &FakeClock, is_true: impl Fn() -> bool + Send) {
+    let second = Duration::from_secs(1);
+    for _ in 0..300 {
+        if is_true() {
+            return;
+        }
+        clock.pass(second, second).await;
+    }
+    panic!("never");
 }
 
 async fn log_in(app: &Router, password: &str) {
@@ -183,31 +254,6 @@ async fn each_metric_of_the_table_occurs_and_no_other() {
         get_it(&app, "/read", &cookie_of(&SessionId::random())).await;
     }
     sessions.destroy(&id).await.unwrap();
-    drop(guard);
-
-    let documented: BTreeSet<String> = rows()
-        .map(|cells| words(cells[0]).into_iter().collect())
-        .collect();
-    assert_eq!(recorded.names(), documented);
-    for (name, labels) in recorded.0.lock().unwrap().keys() {
-        let cells = rows()
-            .find(|cells| cells[0].contains(&format!("`{name}`")))
-            .unwrap();
-        let commits = rows()
-            .find(|cells| cells[0].contains("commits_total"))
-            .unwrap();
-        for label in labels.split(',') {
-            let (key, value) = label.split_once('=').unwrap();
-            let is_status = key == "status" && value.len() == 3;
-            let mut known = words(cells[2]);
-            assert!(known.contains(key), "{name} {label}");
-            // "As commits".
-            if cells[2].contains("as commits") {
-                known.extend(words(commits[2]));
-            }
-            assert!(is_status || known.contains(value), "{name} {label}");
-        }
-    }
     for (name, labels, count) in [
         ("latchkey_lock_wait_seconds", "outcome=held", 1),
         ("latchkey_lock_wait_seconds", "outcome=no_session", 1),
@@ -231,5 +277,35 @@ async fn each_metric_of_the_table_occurs_and_no_other() {
         ("latchkey_refusals_total", "status=429", 2),
     ] {
         assert_eq!(recorded.count(name, labels), count, "{name} {labels}");
+    }
+    write_through(&recorded).await;
+    drop(guard);
+
+    let documented: BTreeSet<String> = rows()
+        .map(|cells| words(cells[0]).into_iter().collect())
+        .collect();
+    assert_eq!(recorded.names(), documented);
+    for (name, labels) in recorded.0.lock().unwrap().keys() {
+        let cells = rows()
+            .find(|cells| cells[0].contains(&format!("`{name}`")))
+            .unwrap();
+        let commits = rows()
+            .find(|cells| cells[0].contains("commits_total"))
+            .unwrap();
+        for label in labels.split(',') {
+            let (key, value) = label.split_once('=').unwrap();
+            let is_status = key == "status" && value.len() == 3;
+            let mut known = words(cells[2]);
+            assert!(known.contains(key), "{name} {label}");
+            // "As commits".
+            if cells[2].contains("as commits") {
+                known.extend(words(commits[2]));
+            }
+            let is_name = key == "secondary" && value == "mirror";
+            assert!(
+                is_status || is_name || known.contains(value),
+                "{name} {label}"
+            );
+        }
     }
 }
