@@ -12,7 +12,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, StoreError};
+use crate::{Capabilities, StoreError, UserId};
 
 /// A store whose records the client carries: nothing of a session is kept here.
 ///
@@ -36,7 +36,8 @@ use crate::{Capabilities, StoreError};
 /// 6. `destroy` makes every record of the session unusable only with
 ///    [`Promise::LogoutIsFinal`](crate::Promise::LogoutIsFinal). Without, whoever has kept a copy of the record can go
 ///    on with it until it ends by itself. The same holds for older versions of a session, with or without that promise.
-/// 7. Errors and `Debug` show neither records nor values nor keys.
+/// 7. `login` and `regenerate` give a session of another name, and end the former one: as clause 6 says of `destroy`.
+/// 8. Errors and `Debug` show neither records nor values nor keys.
 #[async_trait]
 pub trait CarriedStore: fmt::Debug + Send + Sync + 'static {
     /// Which promises the store keeps.
@@ -96,4 +97,42 @@ pub trait CarriedStore: fmt::Debug + Send + Sync + 'static {
     /// Cancelled, the session may have ended or not.
     #[doc(alias = "delete")]
     async fn destroy(&self, session: &CarriedSession) -> Result<(), StoreError>;
+
+    /// The session with the same values and the same absolute end under another name, for a change of what it may do.
+    /// Commit it: the former one is ended.
+    ///
+    /// A record that somebody has planted with the client gains nothing by a login in any case: the new one goes to the
+    /// client alone.
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy).
+    ///
+    /// # Cancel safety
+    /// As [`destroy`](Self::destroy).
+    async fn regenerate(&self, session: &CarriedSession) -> Result<CarriedSession, StoreError> {
+        self.destroy(session).await?;
+        Ok(session.renewed(&self.create()))
+    }
+
+    /// [`regenerate`](Self::regenerate) as the session of that user, whose life begins anew:
+    /// [`user_id`](crate::SessionData::user_id) says who it is from then on.
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy).
+    ///
+    /// # Cancel safety
+    /// As [`destroy`](Self::destroy).
+    async fn login(
+        &self,
+        session: &CarriedSession,
+        user: &UserId,
+    ) -> Result<CarriedSession, StoreError> {
+        self.destroy(session).await?;
+        let fresh = self.create();
+        let renewed = session.renewed(&fresh).with_user(user);
+        Ok(match fresh.absolute_end() {
+            Some(end) => renewed.with_absolute_end(end),
+            None => renewed,
+        })
+    }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{CommitCarriedError, Unusable};
-use crate::{BodyFault, Codec, SessionData, SessionHandle, StoreTime, data::own};
+use crate::{BodyFault, Codec, SessionData, SessionHandle, StoreTime, UserId, data::own};
 
 /// A session whose record the client carries. Dereferences to [`SessionData`].
 ///
@@ -80,6 +80,27 @@ impl CarriedSession {
         self
     }
 
+    /// The same values under the name of `fresh`, a new session of the same store; for stores. The client is to be given it.
+    #[must_use]
+    pub fn renewed(&self, fresh: &Self) -> Self {
+        let mut renewed = Self {
+            unusable: None,
+            ..self.clone()
+        };
+        renewed.unmodified(|data| data.remove_own(own::HANDLE));
+        if let Some(handle) = fresh.handle() {
+            renewed = renewed.with_handle(handle);
+        }
+        renewed.due()
+    }
+
+    /// The session, in which that user is logged in; for stores.
+    #[must_use]
+    pub fn with_user(mut self, user: &UserId) -> Self {
+        self.set_own(own::USER_ID, &user.as_str());
+        self
+    }
+
     /// Takes out what the store itself has put beside the values; that is no change. For stores.
     pub fn take_raw(&mut self, name: &str) -> Option<Bytes> {
         self.unmodified(|data| {
@@ -115,7 +136,7 @@ impl CarriedSession {
 
     fn set_own<V: Serialize>(&mut self, name: &'static str, value: &V) {
         let set = self.unmodified(|data| data.set_own(name, value));
-        set.expect("a number and a handle are no limit's length");
+        set.expect("a number and a short name are no limit's length");
     }
 
     fn unmodified<T>(&mut self, work: impl FnOnce(&mut SessionData) -> T) -> T {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use session_core::{
     CarriedSession, CarriedStore, Codec, CommitCarriedError, LoadCarriedError, Promise,
-    SessionData, Unusable,
+    SessionData, Unusable, UserId,
 };
 
 use super::CarriedFixture;
@@ -324,6 +324,59 @@ pub async fn destroy_ends_one_session_only<F: CarriedFixture>(fixture: &F) {
 }
 
 /// Clause 7.
+pub async fn regenerate_keeps_the_values_and_ends_the_former_session<F: CarriedFixture>(
+    fixture: &F,
+) {
+    let store = fixture.store();
+    let former = carried(&store).await;
+    fixture.pass(Duration::from_secs(30)).await;
+    let session = load(&store, &former).await;
+    let renewed = store.regenerate(&session).await.expect("it can be ended");
+    assert!(renewed.needs_commit());
+    let record = commit(&store, &renewed).await;
+    let read = load(&store, &record).await;
+    same_values(&read, &session);
+    assert_eq!(read.absolute_end(), session.absolute_end());
+    takes_the_place_of(fixture, &read, &former).await;
+}
+
+/// Clause 7.
+pub async fn a_login_names_the_user_and_ends_the_former_session<F: CarriedFixture>(fixture: &F) {
+    let store = fixture.store();
+    let former = carried(&store).await;
+    fixture.pass(Duration::from_secs(30)).await;
+    let session = load(&store, &former).await;
+    let user = UserId::try_from("ada").expect("it is a user");
+    let login = store.login(&session, &user).await;
+    let login = login.expect("the former one can be ended");
+    assert!(login.needs_commit());
+    let record = commit(&store, &login).await;
+    let read = load(&store, &record).await;
+    same_values(&read, &session);
+    assert_eq!((read.user_id(), session.user_id()), (Some(user), None));
+    // Its life has begun anew.
+    let (before, after) = (session.absolute_end(), read.absolute_end());
+    assert_eq!(after.is_some(), before.is_some());
+    assert!(after >= before.map(|end| end.after(Duration::from_secs(29))));
+    takes_the_place_of(fixture, &read, &former).await;
+}
+
+async fn takes_the_place_of<F: CarriedFixture>(
+    fixture: &F,
+    session: &CarriedSession,
+    former: &str,
+) {
+    let store = fixture.store();
+    if store.capabilities().has(Promise::LogoutIsFinal) {
+        let why = refused(&store, former).await;
+        assert!(matches!(why, Unusable::Ended), "{why}");
+        assert!(session.handle().is_some());
+    } else {
+        assert_eq!(session.handle(), None);
+    }
+}
+
+/// Clause 8.
 pub async fn errors_and_debug_show_no_values<F: CarriedFixture>(fixture: &F) {
     let store = fixture.store();
     let mut session = store.create();

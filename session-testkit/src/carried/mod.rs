@@ -75,6 +75,8 @@ macro_rules! carried_store_suite {
             the_last_answer_wins
             destroy_holds_against_copies_as_far_as_is_promised
             destroy_ends_one_session_only
+            regenerate_keeps_the_values_and_ends_the_former_session
+            a_login_names_the_user_and_ends_the_former_session
             errors_and_debug_show_no_values
         }
     };
