@@ -1,7 +1,8 @@
-//! Sessions that are written through: the primary in memory or on Redis; secondaries in memory, of which one is down for a
-//! while and catches up; and PostgreSQL, where a query looks into carts.
+//! Sessions that are written through: a secondary is down for a while and catches up, and a query looks into carts.
 //!
-//! `cargo run --example write_through [-- --redis URL] [--postgres URL]`; the tables come from the example `migrate`.
+//! `cargo run --example write_through -- --own-servers` starts a private Redis for the primary and a private PostgreSQL, and
+//! kills the latter. Without, everything is in memory, where a secondary can only be switched off; `--redis URL` and
+//! `--postgres URL` bring servers, which stay alive. The tables come from the example `migrate`.
 
 #![expect(clippy::print_stdout, reason = "this is the program's output")]
 
@@ -18,8 +19,9 @@ use clap::Parser;
 use latchkey::{
     Applied, Change, Codec, Fault, MemorySecondary, MemoryStore, RedisStore, Row, SecondaryPolicy,
     SecondaryStore, SessionHandle, SessionId, Sessions, SessionsBuilder, StoreError, StoreTime,
-    postgres::{Postgres, PostgresSecondary},
+    postgres::{Postgres, PostgresSecondary, migrations},
 };
+use session_testkit::servers::{PostgresServer, RedisServer};
 
 #[derive(Parser)]
 struct Arguments {
@@ -29,6 +31,23 @@ struct Arguments {
     /// A PostgreSQL for one more secondary.
     #[arg(long)]
     postgres: Option<String>,
+    /// Start private ones, and kill the PostgreSQL.
+    #[arg(long, conflicts_with_all = ["redis", "postgres"])]
+    own_servers: bool,
+}
+
+/// Servers of this program, which end with it.
+struct Own {
+    redis: RedisServer,
+    postgres: PostgresServer,
+}
+
+impl Own {
+    async fn start() -> Result<Self, BoxError> {
+        let (redis, postgres) = (RedisServer::start().await?, PostgresServer::start().await?);
+        migrations::up(&Postgres::connect(&postgres.url()).await?).await?;
+        Ok(Self { redis, postgres })
+    }
 }
 
 /// A secondary with a switch: what an outage is like.
@@ -66,7 +85,16 @@ impl SecondaryStore for Switched {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    let own = if arguments.own_servers {
+        Some(Own::start().await?)
+    } else {
+        None
+    };
+    if let Some(own) = &own {
+        arguments.redis = Some(own.redis.url());
+        arguments.postgres = Some(own.postgres.url());
+    }
     let analytics = Switched {
         store: MemorySecondary::new(),
         is_down: Arc::default(),
@@ -101,19 +129,26 @@ async fn main() -> Result<(), BoxError> {
     drained(&through).await;
     show(&through, handle, "a session is stored").await?;
 
-    analytics.is_down.store(true, Ordering::SeqCst);
+    match &own {
+        None => analytics.is_down.store(true, Ordering::SeqCst),
+        Some(own) => own.postgres.kill().await?,
+    }
     add(&sessions, &id, "cups").await?;
     add(&sessions, &id, "sugar").await?;
-    show(
-        &through,
-        handle,
-        "analytics is down, and two commits went on",
-    )
-    .await?;
+    let who = if own.is_some() {
+        "PostgreSQL"
+    } else {
+        "analytics"
+    };
+    let down = format!("{who} is down, and two commits went on");
+    show(&through, handle, &down).await?;
 
-    analytics.is_down.store(false, Ordering::SeqCst);
+    match &own {
+        None => analytics.is_down.store(false, Ordering::SeqCst),
+        Some(own) => own.postgres.restart().await?,
+    }
     drained(&through).await;
-    show(&through, handle, "analytics is back").await?;
+    show(&through, handle, &format!("{who} is back")).await?;
     if let Some(url) = &arguments.postgres {
         let carts = carts_with(url, "sugar").await?;
         println!("carts with sugar, says PostgreSQL: {carts}");
@@ -180,9 +215,10 @@ async fn show(
 ) -> latchkey::Result<()> {
     println!("{what}:");
     for name in through.names() {
-        let shown = match through.load(name, session).await? {
-            None => "nothing".to_owned(),
-            Some((_, values)) => {
+        let shown = match through.load(name, session).await {
+            Err(error) => format!("({error})"),
+            Ok(None) => "nothing".to_owned(),
+            Ok(Some((_, values))) => {
                 let keys: Vec<&str> = values.keys().collect();
                 let cart: Vec<String> = values.get("cart")?.unwrap_or_default();
                 format!("{cart:?}, of the values {keys:?}")
