@@ -76,7 +76,7 @@ impl Holders {
     /// # Errors
     /// When it is gone.
     pub fn stop(&self, number: usize) -> TestResult<Stopped> {
-        Stopped::new(self.processes[number].pid)
+        Ok(Stopped::new(self.processes[number].pid)?)
     }
 
     /// Waits until every process has held the lock, or failed to, once more since this call.

@@ -21,7 +21,6 @@ mod waiter; // one process that waits
 mod writer; // one process that writes
 
 // Locks over several nodes.
-mod chance; // chance that can be replayed
 mod chaos; // faults at random
 pub mod foreign;
 mod hold; // when a process held a lock, and what must not be
@@ -38,15 +37,14 @@ mod visitor; // a client that keeps its cookies
 
 mod binary; // the executables of the examples
 mod place; // the target folder of these tests
-mod stopped; // a process that is stopped in its tracks
 
 pub use backing::Backing;
 pub use browser::{Browser, Screen};
-pub use chance::Chance;
 pub use chaos::{Chaos, Fault};
 pub use counter::{Counter, Mode};
 pub use hold::{Hold, Violation};
 pub use holders::{Held, HolderOptions, Holders};
+pub use latchkey_chaos::{Chance, Stopped};
 pub use lock_command::{LockCommand, LockProcess};
 pub use locks::HeldLocks;
 pub use nodes::Nodes;
@@ -55,11 +53,12 @@ pub use replicas::replicas;
 pub use report::{Report, Summary};
 pub use run::Run;
 pub use shop::Shop;
-pub use stopped::Stopped;
 pub use visitor::{Answer, Visitor};
 pub use waiter::Waiter;
 pub use worker::Worker;
 pub use writer::{Writer, primary, redis};
+
+use latchkey_chaos::signal;
 
 /// What tests return: every error is shown with its causes.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

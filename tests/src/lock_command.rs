@@ -8,10 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    TestResult, binary,
-    stopped::{Stopped, signal},
-};
+use crate::{Stopped, TestResult, binary, signal};
 
 /// The example `lock`, with arguments.
 #[derive(Clone, Debug)]
@@ -150,7 +147,7 @@ impl LockProcess {
     /// # Errors
     /// When it has ended.
     pub fn stop(&self) -> TestResult<Stopped> {
-        Stopped::new(self.pid)
+        Ok(Stopped::new(self.pid)?)
     }
 
     /// Waits for its end; all lines that were not read, and the exit status.

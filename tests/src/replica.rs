@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{TestResult, binary, stopped::signal};
+use crate::{TestResult, binary, signal};
 
 /// A process of the example `web`. Dropping it kills it.
 #[derive(Debug)]

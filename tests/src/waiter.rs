@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Stopped, TestResult, stopped::signal};
+use crate::{Stopped, TestResult, signal};
 
 /// A process that waits for the lock of a session. Dropping it kills it.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Waiter {
     /// # Errors
     /// When it is gone.
     pub fn stop(&self) -> TestResult<Stopped> {
-        Stopped::new(self.pid)
+        Ok(Stopped::new(self.pid)?)
     }
 
     /// Ends it by `SIGKILL`, and returns when it is gone.

@@ -2,10 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, Signal};
 
-use crate::{
-    TestResult,
-    stopped::{Stopped, signal},
-};
+use crate::{Stopped, TestResult, signal};
 
 /// A worker process of a run.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ impl Worker {
     /// # Errors
     /// When it is gone.
     pub fn stop(&self) -> TestResult<Stopped> {
-        Stopped::new(self.pid)
+        Ok(Stopped::new(self.pid)?)
     }
 
     /// Has the process finish its rounds and begin no further ones.

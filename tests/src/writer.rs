@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Stopped, TestResult, stopped::signal, waiter::PATIENCE};
+use crate::{Stopped, TestResult, signal, waiter::PATIENCE};
 
 /// On a busy machine a call is slow, and not lost.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -103,7 +103,7 @@ impl Writer {
     /// # Errors
     /// When it is gone.
     pub fn stop(&self) -> TestResult<Stopped> {
-        Stopped::new(self.pid)
+        Ok(Stopped::new(self.pid)?)
     }
 
     /// Ends it by `SIGKILL`, and returns when it is gone.

@@ -155,7 +155,9 @@ fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step>
 }
 
 /// What takes long and shows nothing new with another kind of server: it uses none, or differs in what is stored alone.
-const ONCE: [&str; 20] = [
+const ONCE: [&str; 22] = [
+    "broken::",
+    "chaos::",
     "browser::",
     "web::",
     "model::",

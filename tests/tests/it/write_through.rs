@@ -1,12 +1,12 @@
 //! Write-through between real processes and servers: whatever is killed, the secondary equals the primary in the end.
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{env, time::Duration};
 
 use latchkey::{
-    RedisSecondary, SecondaryPolicy, SecondaryStore as _, SessionData, SessionHandle,
-    core::{Header, RecordKind},
+    SecondaryPolicy,
     postgres::{Postgres, migrations},
 };
+use latchkey_chaos::{Numbers, numbers, records, shown};
 use latchkey_tests::{TestResult, Writer, primary, redis};
 use session_testkit::servers::{PostgresServer, Proxy, RedisServer};
 use tokio_postgres::NoTls;
@@ -44,35 +44,13 @@ impl Service {
     }
 
     /// What is stored, by the public names of the sessions.
-    async fn stored(&self) -> TestResult<BTreeMap<SessionHandle, Option<u64>>> {
-        let mut stored = BTreeMap::new();
-        for record in self.primary.records().await? {
-            let (header, body) = Header::decode(&record)?;
-            if header.kind == RecordKind::Live {
-                let data =
-                    SessionData::from_encoded(header.codec(), &record[body..].to_vec().into());
-                let data = data.map_err(|fault| fault.to_string())?;
-                stored.insert(header.handle, data.get("n")?);
-            }
-        }
-        Ok(stored)
+    async fn stored(&self) -> TestResult<Numbers> {
+        numbers(self.primary.records().await?)
     }
 
     /// What the secondary shows.
-    async fn shown(&self) -> TestResult<BTreeMap<SessionHandle, Option<u64>>> {
-        let store: RedisSecondary = redis().connect_secondary(&self.secondary.url()).await?;
-        let mut shown = BTreeMap::new();
-        for key in self.secondary.keys("*:row:*").await? {
-            let (_, handle) = key.rsplit_once(':').ok_or("no row")?;
-            let handle = u128::from_str_radix(&handle.replace('-', ""), 16)?;
-            let handle = SessionHandle::from_bytes(handle.to_be_bytes());
-            if let Some(row) = store.load(handle).await? {
-                let data = SessionData::from_encoded(row.codec, &row.body);
-                let data = data.map_err(|fault| fault.to_string())?;
-                shown.insert(handle, data.get("n")?);
-            }
-        }
-        Ok(shown)
+    async fn shown(&self) -> TestResult<Numbers> {
+        shown(&self.secondary).await
     }
 
     /// Another process, that has written nothing, delivers what is left.
@@ -137,19 +115,10 @@ impl Primary {
 
     /// Whatever stands under the keys of sessions.
     async fn records(&self) -> TestResult<Vec<Vec<u8>>> {
-        let server = match self {
-            Self::Redis(server) => server,
-            Self::Postgres(server) => return records_in(server).await,
-        };
-        let mut records = Vec::new();
-        let mut connection = server.connection().await?;
-        for key in server.keys("*:session:*").await? {
-            let mut get = redis::cmd("GET");
-            let record: Option<Vec<u8>> = get.arg(&key).query_async(&mut connection).await?;
-            // The copy of a grace may be over meanwhile.
-            records.extend(record);
+        match self {
+            Self::Redis(server) => records(server).await,
+            Self::Postgres(server) => records_in(server).await,
         }
-        Ok(records)
     }
 
     /// How much of an outbox is left.

@@ -2,8 +2,6 @@ use std::io;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::TestResult;
-
 /// A process that is stopped in its tracks. Dropping it lets the process go on, whatever becomes of the test.
 #[derive(Debug)]
 #[must_use = "dropping it lets the process go on at once"]
@@ -13,7 +11,10 @@ pub struct Stopped {
 
 impl Stopped {
     /// Stops a process.
-    pub(crate) fn new(pid: Pid) -> TestResult<Self> {
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn new(pid: Pid) -> io::Result<Self> {
         signal(pid, Signal::STOP)?;
         Ok(Self { pid })
     }
@@ -29,6 +30,10 @@ impl Drop for Stopped {
     }
 }
 
-pub(crate) fn signal(pid: Pid, signal: Signal) -> io::Result<()> {
+/// Sends a signal to a process.
+///
+/// # Errors
+/// When it is gone.
+pub fn signal(pid: Pid, signal: Signal) -> io::Result<()> {
     Ok(kill_process(pid, signal)?)
 }
