@@ -169,6 +169,65 @@ async fn a_process_that_is_gone_is_passed_over() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_place_that_was_not_kept_holds_nobody_up() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let key = *SessionId::random().key();
+    let (holder, next) = (locker(&schema).await?, locker(&schema).await?);
+    let lease = lock(&holder, &key).await?;
+    let gone = "INSERT INTO latchkey_waiters (key, process, owner, until_ms) SELECT key, 1, \
+        decode(repeat('07', 16), 'hex'), 1 FROM latchkey_locks";
+    schema.client.batch_execute(gone).await?;
+    let waiter = tokio::spawn({
+        let next = next.clone();
+        async move { lock(&next, &key).await.map_err(|error| error.to_string()) }
+    });
+    waiting(&schema, 2).await?;
+    // The holder is gone as well, and nobody hands its lock over.
+    let run_out = "UPDATE latchkey_locks SET until_ms = 1";
+    schema.client.batch_execute(run_out).await?;
+    let taken = waiter.await??;
+    drop(lease);
+    next.release(taken).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_waits_keeps_its_place_and_clean_up_leaves_it() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let key = *SessionId::random().key();
+    let (holder, next) = (locker(&schema).await?, locker(&schema).await?);
+    let lease = lock(&holder, &key).await?;
+    let waiter = tokio::spawn({
+        let next = next.clone();
+        async move { lock(&next, &key).await.map_err(|error| error.to_string()) }
+    });
+    waiting(&schema, 1).await?;
+    let forget = "UPDATE latchkey_waiters SET until_ms = 1";
+    schema.client.batch_execute(forget).await?;
+    let kept = "SELECT FROM latchkey_waiters WHERE until_ms > 1";
+    while schema.client.query(kept, &[]).await?.is_empty() {
+        assert!(!waiter.is_finished(), "it waits no longer");
+    }
+    // Two that are gone stand before it.
+    let gone = "INSERT INTO latchkey_waiters (key, process, owner, until_ms, ticket) OVERRIDING SYSTEM VALUE \
+        SELECT key, n, decode(repeat('07', 16), 'hex'), 1, -n FROM latchkey_locks, generate_series(1, 2) AS n";
+    schema.client.batch_execute(gone).await?;
+    holder.clean_up().await?;
+    assert_eq!(schema.count("latchkey_waiters").await?, 1);
+    schema.client.batch_execute(gone).await?;
+    holder.release(lease).await;
+    // Nothing was offered to them.
+    let offered = "SELECT FROM latchkey_locks WHERE owner = decode(repeat('07', 16), 'hex')";
+    assert!(schema.client.query(offered, &[]).await?.is_empty());
+    next.release(waiter.await??).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn whoever_waits_holds_no_connection() -> TestResult {
     let Some(schema) = Schema::new().await? else {
         return Ok(());

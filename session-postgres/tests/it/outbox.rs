@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use session_core::{
     Composed, Creation, Error, Found, MemorySecondary, Outbox, OutboxEntry, RecordStore as _,
-    SecondaryPolicy, SessionId, Sessions, StoreTime, Timeouts, Version,
+    SecondaryPolicy, SessionId, Sessions, SessionsBuilder, StoreTime, Timeouts, Version,
 };
 use session_postgres::{PostgresLocker, PostgresRecords};
+use session_testkit::{Flaky, Mood};
 
 use crate::{
     records::header,
@@ -26,6 +27,11 @@ async fn noting(schema: &Schema, names: &[&str]) -> TestResult<(PostgresRecords,
 
 async fn store(records: &PostgresRecords, body: Vec<u8>) -> TestResult<SessionId> {
     let id = SessionId::random();
+    store_as(records, &id, body).await?;
+    Ok(id)
+}
+
+async fn store_as(records: &PostgresRecords, id: &SessionId, body: Vec<u8>) -> TestResult {
     let creation = Creation {
         header: header(),
         body: body.into(),
@@ -33,7 +39,7 @@ async fn store(records: &PostgresRecords, body: Vec<u8>) -> TestResult<SessionId
         login: None,
     };
     records.create(id.key(), creation).await?;
-    Ok(id)
+    Ok(())
 }
 
 async fn waiting(outbox: &Arc<dyn Outbox>) -> TestResult<Vec<OutboxEntry>> {
@@ -90,7 +96,14 @@ async fn what_was_noted_again_is_neither_taken_out_nor_set_aside() -> TestResult
     assert_eq!((backlog.sessions, backlog.set_aside), (0, 1));
     assert_eq!((outbox.retry(0).await?, outbox.retry(0).await?), (1, 0));
     assert_eq!(waiting(&outbox).await?, noted);
-    outbox.delivered(0, &noted).await?;
+    // Put back, an older version takes no newer one's place.
+    outbox.set_aside(0, &noted[0]).await?;
+    records.destroy(id.key()).await?;
+    let ended = waiting(&outbox).await?;
+    assert!(ended.len() == 1 && ended[0].version.is_end());
+    assert_eq!(outbox.retry(0).await?, 1);
+    assert_eq!(waiting(&outbox).await?, ended);
+    outbox.delivered(0, &ended).await?;
     assert_eq!(schema.count("latchkey_outbox").await?, 0);
     Ok(())
 }
@@ -123,8 +136,15 @@ async fn a_page_has_the_oldest_of_each_bucket_first_and_ends_behind_large_record
     };
     let (records, outbox) = noting(&schema, &["mirror"]).await?;
     let mut ids = Vec::new();
-    for _ in 0..6 {
-        ids.push(store(&records, vec![b'x'; 100 << 10]).await?);
+    let bucket = SessionId::random().key().bucket();
+    for at in 0..6 {
+        let id = if at < 4 {
+            SessionId::random_in(bucket)
+        } else {
+            SessionId::random()
+        };
+        store_as(&records, &id, vec![b'x'; 100 << 10]).await?;
+        ids.push(id);
     }
     // The older the session, the later it was noted.
     let turned = "UPDATE latchkey_outbox SET version = 1000 - number \
@@ -133,7 +153,10 @@ async fn a_page_has_the_oldest_of_each_bucket_first_and_ends_behind_large_record
     schema.client.batch_execute(turned).await?;
     let mut order = Vec::new();
     loop {
-        let page = outbox.pending(0, &EVERYTHING, StoreTime::MAX, 4).await?;
+        let limit = if order.is_empty() { 4 } else { 2 };
+        let page = outbox
+            .pending(0, &EVERYTHING, StoreTime::MAX, limit)
+            .await?;
         if page.is_empty() {
             break;
         }
@@ -188,21 +211,64 @@ async fn all_that_lives_is_noted_for_a_new_secondary_however_much_it_is() -> Tes
     assert_eq!(noted.len(), 2_501);
     assert!(noted.iter().any(|entry| entry.key == *id.key()));
     assert!(noted.iter().all(|entry| entry.key != *ended.key()));
-    // Noted once more, nothing changes.
-    assert_eq!(outbox.note_all(0).await?, 2_501);
+    // Noted once more, nothing changes, nor does what is newer. What has run out is not noted.
+    let newer = "UPDATE latchkey_outbox SET version = version + 1";
+    schema.client.batch_execute(newer).await?;
+    let noted = waiting(&outbox).await?;
+    let run_out =
+        "UPDATE latchkey_records SET expires_ms = 1 WHERE get_byte(key, 31) = 7 AND body <> ''";
+    let run_out = schema.client.execute(run_out, &[]).await?;
+    assert_eq!(outbox.note_all(0).await?, 2_501 - run_out);
     assert_eq!(waiting(&outbox).await?, noted);
     Ok(())
 }
 
-async fn sessions(schema: &Schema, names: &[&str]) -> TestResult<Result<Sessions, Error>> {
+async fn builder(schema: &Schema) -> TestResult<SessionsBuilder> {
     let postgres = schema.postgres().await?;
     let records = PostgresRecords::new(&postgres).await?;
     let locker = PostgresLocker::new(&postgres).await?;
-    let mut builder = Sessions::builder(Composed::new(records, locker));
+    Ok(Sessions::builder(Composed::new(records, locker)))
+}
+
+async fn sessions(schema: &Schema, names: &[&str]) -> TestResult<Result<Sessions, Error>> {
+    let mut builder = builder(schema).await?;
     for name in names {
         builder = builder.secondary(name, MemorySecondary::new(), SecondaryPolicy::eventual());
     }
     Ok(builder.open().await)
+}
+
+async fn with_mirror(schema: &Schema, mirror: Flaky<MemorySecondary>) -> TestResult<Sessions> {
+    let policy = SecondaryPolicy::eventual();
+    let sessions = builder(schema).await?.secondary("mirror", mirror, policy);
+    Ok(sessions.open().await?)
+}
+
+/// The new ID stands for the session, and nothing waits for the old one to be over.
+#[tokio::test]
+async fn a_session_that_moves_takes_its_entry_along() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let mirror = Flaky::new(MemorySecondary::new());
+    mirror.set(Mood::Down);
+    let sessions = with_mirror(&schema, mirror).await?;
+    let mut session = sessions.create();
+    session.insert("n", 1)?;
+    let mut id = session.id().clone();
+    session.commit().await?;
+    let through = sessions.write_through().ok_or("it is written through")?;
+    for is_login in [false, true] {
+        let mut guard = sessions.lock(&id).await?;
+        id = if is_login {
+            guard.login("ada", &())?
+        } else {
+            guard.regenerate()
+        };
+        guard.commit().await?;
+        assert_eq!(through.backlog("mirror").await?.sessions, 1);
+    }
+    Ok(())
 }
 
 /// The copy that is read during the grace has the session's name, and is not the session.
@@ -268,6 +334,9 @@ async fn whoever_ends_a_session_waits_for_its_record_before_it_notes() -> TestRe
     outbox.delivered(0, &waiting(&outbox).await?).await?;
     let writes = "BEGIN; UPDATE latchkey_records SET revision = revision + 1";
     schema.client.batch_execute(writes).await?;
+    // Of two in a circle, this one is told, and at once.
+    let told = "SET LOCAL deadlock_timeout = '1ms'";
+    schema.client.batch_execute(told).await?;
     let pid = "SELECT pg_backend_pid()";
     let writer: i32 = schema.client.query_one(pid, &[]).await?.get(0);
     let ends = tokio::spawn({

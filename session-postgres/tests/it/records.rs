@@ -1,10 +1,12 @@
 use std::time::Duration;
 
 use session_core::{
-    BadRecord, CommitId, Creation, Header, RecordKind, RecordStore, Revision, SessionHandle,
-    SessionId, StoreTime, Timeouts, TouchAfter,
+    BadRecord, CommitError, CommitId, Composed, Creation, Header, LoadLocked, LoginError,
+    RecordKind, RecordStore, Revision, SessionHandle, SessionId, Sessions, StoreTime, Timeouts,
+    TouchAfter, Write,
 };
-use session_postgres::{PostgresRecords, migrations::SchemaError};
+use session_lock::FencingToken;
+use session_postgres::{PostgresLocker, PostgresRecords, migrations::SchemaError};
 use session_testkit::records::RecordsFixture;
 
 use crate::{schema::Schema, support::TestResult};
@@ -78,6 +80,8 @@ async fn clean_up_removes_what_has_expired_and_nothing_else() -> TestResult {
     };
     let records = PostgresRecords::new(&schema.postgres().await?).await?;
     let living = create(&records, 600_000).await?;
+    // In the same five minutes, mostly.
+    let soon = create(&records, 60_000).await?;
     for _ in 0..3 {
         create(&records, 1).await?;
     }
@@ -95,9 +99,175 @@ async fn clean_up_removes_what_has_expired_and_nothing_else() -> TestResult {
         removed += records.clean_up().await?;
     }
     assert_eq!(removed, 2_503);
-    assert_eq!(schema.count("latchkey_records").await?, 2);
-    let read = records.load(living.key(), TouchAfter::Never).await?;
-    assert!(read.is_some());
+    assert_eq!(schema.count("latchkey_records").await?, 3);
+    for id in [living, soon] {
+        let read = records.load(id.key(), TouchAfter::Never).await?;
+        assert!(read.is_some());
+    }
+    Ok(())
+}
+
+/// A ticket for a login lives for a day: until then, what was revoked has to be known.
+#[tokio::test]
+async fn clean_up_forgets_users_of_long_ago_who_have_no_sessions_and_are_not_disabled() -> TestResult
+{
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let postgres = schema.postgres().await?;
+    let records = PostgresRecords::new(&postgres).await?;
+    let locker = PostgresLocker::new(&postgres).await?;
+    let sessions = Sessions::new(Composed::new(records.clone(), locker));
+    let log_in = async |user: &str| -> TestResult<SessionId> {
+        let mut session = sessions.create();
+        let id = session.login(user, &())?;
+        session.commit().await?;
+        Ok(id)
+    };
+    let gone = log_in("gone").await?;
+    let here = log_in("here").await?;
+    let before = log_in("lately").await?;
+    sessions.user("disabled")?.disable().await?;
+    for over in [gone, before] {
+        sessions.destroy(&over).await?;
+    }
+    let age = "UPDATE latchkey_users SET changed_ms = changed_ms - 91000000";
+    schema.client.batch_execute(age).await?;
+    sessions.destroy(&log_in("lately").await?).await?;
+    records.clean_up().await?;
+    assert_eq!(schema.count("latchkey_users").await?, 3);
+    assert!(sessions.begin_login("disabled").await.is_err());
+    assert_eq!(sessions.user("here")?.list().await?.len(), 1);
+    assert!(sessions.snapshot(&here).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn revoking_the_sessions_of_a_disabled_user_enables_nobody() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let postgres = schema.postgres().await?;
+    let records = PostgresRecords::new(&postgres).await?;
+    let locker = PostgresLocker::new(&postgres).await?;
+    let sessions = Sessions::new(Composed::new(records, locker));
+    let ada = sessions.user("ada")?;
+    ada.disable().await?;
+    ada.revoke_all().await?;
+    let refused = sessions.begin_login("ada").await;
+    assert!(matches!(refused, Err(LoginError::Disabled)), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_ended_leaves_no_contents() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let postgres = schema.postgres().await?;
+    let records = PostgresRecords::new(&postgres).await?;
+    let locker = PostgresLocker::new(&postgres).await?;
+    let sessions = Sessions::new(Composed::new(records, locker));
+    let log_in = async || -> TestResult<SessionId> {
+        let mut session = sessions.create();
+        session.insert("secret", "value")?;
+        let id = session.login("ada", &())?;
+        session.commit().await?;
+        Ok(id)
+    };
+    let left = "SELECT FROM latchkey_records WHERE body <> '' OR user_key IS NOT NULL";
+    for way in 0..4 {
+        let id = log_in().await?;
+        match way {
+            0 => sessions.destroy(&id).await?,
+            1 => {
+                let mut guard = sessions.lock(&id).await?;
+                guard.destroy();
+                guard.commit().await?;
+            }
+            2 => assert_eq!(sessions.user("ada")?.revoke_all().await?, 1),
+            _ => sessions.revoke_everything().await?,
+        }
+        let rows = schema.client.query(left, &[]).await?;
+        assert!(rows.is_empty(), "ended in way {way}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn revisions_grow_though_the_clock_has_gone_back() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let records = PostgresRecords::new(&schema.postgres().await?).await?;
+    let id = create(&records, 600_000).await?;
+    let ahead = "UPDATE latchkey_records SET revision = revision + 3600000 RETURNING revision";
+    let ahead: i64 = schema.client.query_one(ahead, &[]).await?.get(0);
+    let LoadLocked::Loaded(Some(loaded)) = records.load_locked(id.key(), FencingToken(1)).await?
+    else {
+        return Err("it lives".into());
+    };
+    let write = Write {
+        base: loaded.header.commit_id,
+        header: Header {
+            commit_id: CommitId::random(),
+            ..loaded.header
+        },
+        body: loaded.body,
+    };
+    let committed = records.commit(id.key(), FencingToken(1), write).await?;
+    assert_eq!(committed.revision, Revision(u64::try_from(ahead)? + 1));
+    Ok(())
+}
+
+/// Its holder has said that it ends at a time that is over.
+#[tokio::test]
+async fn a_commit_that_leaves_no_time_ends_the_session() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let records = PostgresRecords::new(&schema.postgres().await?).await?;
+    records.open_outbox(&["mirror"]).await?;
+    let id = create(&records, 600_000).await?;
+    let (late, token) = (FencingToken(1), FencingToken(2));
+    records.load_locked(id.key(), late).await?;
+    let LoadLocked::Loaded(Some(loaded)) = records.load_locked(id.key(), token).await? else {
+        return Err("it lives".into());
+    };
+    let write = |base: CommitId| Write {
+        base,
+        header: Header {
+            commit_id: CommitId::random(),
+            absolute_end: StoreTime::from_millis(1),
+            ..loaded.header.clone()
+        },
+        body: b"\x80"[..].into(),
+    };
+    let base = loaded.header.commit_id;
+    // Whoever may not write ends nothing.
+    let refused = records.commit(id.key(), late, write(base)).await;
+    assert!(
+        matches!(refused, Err(CommitError::LeaseLost { .. })),
+        "{refused:?}"
+    );
+    let refused = records
+        .commit(id.key(), token, write(CommitId::random()))
+        .await;
+    assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
+    assert!(records.load(id.key(), TouchAfter::Never).await?.is_some());
+
+    let over = records.commit(id.key(), token, write(base)).await;
+    assert!(matches!(over, Err(CommitError::Expired)), "{over:?}");
+    assert!(records.load(id.key(), TouchAfter::Never).await?.is_none());
+    let left = "SELECT body FROM latchkey_records";
+    let body: Vec<u8> = schema.client.query_one(left, &[]).await?.get(0);
+    assert_eq!(body, b"");
+    let outbox = records.outbox().ok_or("it is open")?;
+    let noted = outbox.pending(0, &(0..=0x0fff), StoreTime::MAX, 10).await?;
+    assert!(
+        noted.len() == 1 && noted[0].entry.version.is_end(),
+        "{noted:?}"
+    );
     Ok(())
 }
 

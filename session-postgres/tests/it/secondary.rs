@@ -146,11 +146,29 @@ async fn two_secondaries_in_one_database_know_nothing_of_each_other() -> TestRes
     let change = change(now(), Codec::Json, b"{}");
     assert_eq!(audit.apply(&change).await?, Applied::Changed);
     assert_eq!(analytics.load(change.session).await?, None);
+    let later = now().after(Duration::from_secs(1_800));
+    analytics.seen(change.session, later).await?;
+    assert_eq!(audit.load(change.session).await?, change.row);
     assert_ne!(audit.place(), analytics.place());
     assert_eq!(analytics.place(), open(&schema).await.place());
     for name in ["", &"x".repeat(101), "\0"] {
         PostgresSecondary::new(&postgres, name).await.unwrap_err();
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_does_not_outlive_its_absolute_end() -> TestResult {
+    let Some(schema) = Schema::new().await? else {
+        return Ok(());
+    };
+    let secondary = open(&schema).await;
+    let mut change = change(now(), Codec::Json, b"{}");
+    if let Some(row) = &mut change.row {
+        row.absolute_end = row.created;
+    }
+    assert_eq!(secondary.apply(&change).await?, Applied::Changed);
+    assert_eq!(secondary.load(change.session).await?, None);
     Ok(())
 }
 
