@@ -1,5 +1,5 @@
 //! Sessions under fire: worker processes change the same sessions while servers, connections and the workers themselves
-//! fail, as a seed decides; then everything that they did and saw is checked. `docs` of it: ARCHITECTURE.md, "Under fire".
+//! fail, as a seed decides; then everything that they did and saw is checked. How: ARCHITECTURE.md, "Under fire".
 
 use std::{env, error::Error, fs, path::PathBuf, process::ExitCode, time::Duration};
 

@@ -386,6 +386,32 @@ fn a_second_login_takes_the_first_ones_id_and_leaves_the_copy_of_before() {
 }
 
 #[test]
+fn a_session_that_is_stored_anew_after_its_end_is_found() {
+    let again = Made::born().end((20, 30), 1).op(
+        2,
+        (40, 50),
+        Action::Create {
+            id: 10,
+            write: 2,
+            life: None,
+        },
+    );
+    assert_eq!(again.broken(), [Broken::Disorder]);
+}
+
+#[test]
+fn whoever_ends_it_through_an_old_id_ends_the_session() {
+    let ended = || {
+        Made::born()
+            .rotate((20, 30), 1, 2)
+            .op(2, (40, 50), Action::Destroy { id: 10 })
+    };
+    is_right(&ended().read(2, (60, 70), 11, Seen::Nothing));
+    let alive = ended().read(2, (60, 70), 11, Seen::Current(2));
+    assert_eq!(alive.broken(), [Broken::Disorder]);
+}
+
+#[test]
 fn whoever_ends_what_has_ended_is_told_that_it_is_done() {
     is_right(
         &Made::born()

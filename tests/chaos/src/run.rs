@@ -1,13 +1,13 @@
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use latchkey::SecondaryPolicy;
+use latchkey::{SecondaryPolicy, SessionHandle};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
-    Client, Fault, History, Recorder, Report, Schedule, Settings, Terms, Topology, Violation,
+    Client, Fault, History, Recorder, Report, Schedule, Settings, Terms, Told, Topology, Violation,
     board::Board,
     check::{Broken, check, long_waits},
     crew::Crew,
@@ -81,6 +81,9 @@ const QUIET: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_secs(25);
 /// For what is left to be written through.
 const DRAINING: Duration = Duration::from_secs(120);
+/// For sessions that are running out while primary and secondary are compared.
+const SETTLING: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(250);
 /// Within which the server's idea of a span may be off: a stopped server deletes nothing.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -228,7 +231,7 @@ async fn last_look(options: &Options, service: &Service) -> ChaosResult<Vec<Even
         .open()
         .await?;
     let recorder = Arc::new(Recorder::in_memory(1 << 16));
-    let client = Client::new(
+    let mut client = Client::new(
         sessions.clone(),
         Arc::clone(&recorder),
         0,
@@ -238,6 +241,14 @@ async fn last_look(options: &Options, service: &Service) -> ChaosResult<Vec<Even
     for at in 0..options.sessions {
         if let Some(known) = board.look(at).now {
             client.read(&known, false).await;
+            // Nobody is left who holds it.
+            match client.lock(&known).await {
+                Ok(held) => _ = client.change(held, 0).await,
+                Err(Told::Failed) => {
+                    recorder.odd("a session cannot be locked in the end".to_owned());
+                }
+                Err(_) => {}
+            }
         }
     }
     let through = sessions.write_through().ok_or("it is written through")?;
@@ -254,20 +265,30 @@ async fn left_behind(service: &Service) -> ChaosResult<Vec<Violation>> {
             violations.push(Violation::new(Broken::LeakedKey, 0, key));
         }
     }
-    let shown = mirror::shown(&service.mirror).await?;
-    let stored = mirror::numbers(mirror::records(&service.server).await?)?;
-    for (handle, number) in &stored {
-        if shown.get(handle) != Some(number) {
-            let what = format!(
-                "{handle:?}: {number:?} in the primary, {:?} in the secondary",
-                shown.get(handle)
-            );
-            violations.push(Violation::new(Broken::SecondaryDiffers, 0, what));
-        }
-    }
-    for handle in shown.keys().filter(|handle| !stored.contains_key(handle)) {
-        let what = format!("{handle:?}: ended in the primary, alive in the secondary");
-        violations.push(Violation::new(Broken::SecondaryDiffers, 0, what));
-    }
+    violations.extend(differences(service).await?);
     Ok(violations)
+}
+
+/// What the secondary does not show as the primary has it, and goes on not to: sessions that run out meanwhile do so here
+/// and there at different moments.
+async fn differences(service: &Service) -> ChaosResult<Vec<Violation>> {
+    let over = now() + nanos(SETTLING);
+    loop {
+        let shown = mirror::shown(&service.mirror).await?;
+        let stored = mirror::numbers(mirror::records(&service.server).await?)?;
+        let differ = |handle: &&SessionHandle| shown.get(handle) != stored.get(handle);
+        let all: BTreeSet<&SessionHandle> = shown.keys().chain(stored.keys()).collect();
+        let differing: Vec<_> = all.into_iter().filter(differ).collect();
+        if differing.is_empty() || now() > over {
+            let violation = |handle: &SessionHandle| {
+                let (primary, secondary) = (stored.get(handle), shown.get(handle));
+                let what = format!(
+                    "{handle:?}: {primary:?} in the primary, {secondary:?} in the secondary"
+                );
+                Violation::new(Broken::SecondaryDiffers, 0, what)
+            };
+            return Ok(differing.into_iter().map(violation).collect());
+        }
+        sleep(POLL).await;
+    }
 }

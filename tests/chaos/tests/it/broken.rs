@@ -10,7 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use latchkey::Timeouts;
 use latchkey_chaos::{
-    Broken, ChaosResult, Client, Held, History, Known, Outcome, Recorder, Settings, Terms, check,
+    Broken, ChaosResult, Client, Held, History, Known, Options, Outcome, Recorder, Settings, Terms,
+    Topology, Violation, check, run,
 };
 use session_testkit::servers::{LinkFault, Proxy, RedisServer};
 use tokio::time::{sleep, timeout};
@@ -183,13 +184,16 @@ async fn a_release_that_does_not_look_at_the_owner_is_caught() -> ChaosResult {
     .await
 }
 
+/// The identity of the version that stands is what the writer expects, whatever stands there.
+const NO_VERSION: &str = "
+    if name == 'GETRANGE' and key == KEYS[1] and rest[2] == 35 and ARGV[1] and #ARGV[1] == 12 then
+      local found = honest()
+      if #found == 36 then return string.sub(found, 1, 24) .. ARGV[1] end
+    end";
+
 #[tokio::test]
 async fn an_update_that_does_not_look_at_the_version_is_caught() -> ChaosResult {
-    let no_version = "if name == 'GETRANGE' and key == KEYS[1] and rest[2] == 35 and ARGV[1] and #ARGV[1] == 12 then
-                        local found = honest()
-                        if #found == 36 then return string.sub(found, 1, 24) .. ARGV[1] end
-                      end";
-    is_caught(no_version, Broken::LostUpdate, async |lab| {
+    is_caught(NO_VERSION, Broken::LostUpdate, async |lab| {
         let (mut one, known) = begin(lab).await?;
         let mut other = lab.client().await?;
         for _ in 0..5 {
@@ -307,4 +311,22 @@ async fn a_login_that_does_not_look_at_the_epoch_is_caught() -> ChaosResult {
         Ok(())
     })
     .await
+}
+
+/// From the workers' own processes to the report.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_on_a_broken_library_says_what_was_lost_and_how_to_do_it_again() -> ChaosResult {
+    let program = (env!("CARGO_BIN_EXE_chaos_worker").into(), Vec::new());
+    let mut options = Options::new(Topology::Single, Duration::from_secs(5), 1, program);
+    options.settings.prelude = prelude(NO_VERSION);
+    let report = run(&options, |_| {}).await?;
+    let lost = |violation: &Violation| violation.broken == Broken::LostUpdate;
+    assert!(report.violations.iter().any(lost), "{report}");
+    assert!(report.lost > 0 && !report.is_good());
+    let told = report.to_string();
+    for part in ["LostUpdate", "the schedule:", "--seconds 5 --seed 1"] {
+        assert!(told.contains(part), "{part} is not in: {told}");
+    }
+    assert!(report.timeline()?.ends_with("</svg>\n"));
+    Ok(())
 }
