@@ -1,4 +1,4 @@
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{io, path::PathBuf, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal};
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     ChaosResult, Fault, FaultKind, Nanos, Stopped, history::Event, recorder::now, signal,
-    workload::Orders,
+    wall_clock::WallClock, workload::Orders,
 };
 
 /// The worker processes of a run.
@@ -23,6 +23,7 @@ pub(crate) struct Crew {
     workers: Vec<Worker>,
     started: u64,
     events: mpsc::UnboundedSender<Event>,
+    clocks: Vec<Option<WallClock>>,
     /// Which process was stopped, and from when until when.
     pub(crate) stops: Vec<(u64, Nanos, Nanos)>,
 }
@@ -46,6 +47,9 @@ impl Crew {
         events: mpsc::UnboundedSender<Event>,
     ) -> ChaosResult<Self> {
         let workers = Vec::new();
+        let clocks = orders.iter().enumerate();
+        let clocks = clocks.map(|(at, orders)| WallClock::new(&orders.board, at));
+        let clocks = clocks.collect::<io::Result<_>>()?;
         let mut crew = Self {
             program,
             arguments,
@@ -53,6 +57,7 @@ impl Crew {
             workers,
             started: 0,
             events,
+            clocks,
             stops: Vec::new(),
         };
         for at in 0..crew.orders.len() {
@@ -68,7 +73,11 @@ impl Crew {
             process: self.started,
             ..self.orders[at].clone()
         };
-        let mut process = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if let Some(clock) = &self.clocks[at] {
+            clock.govern(&mut command);
+        }
+        let mut process = command
             .args(&self.arguments)
             .arg(serde_json::to_string(&orders)?)
             .stdin(Stdio::piped())
@@ -111,6 +120,14 @@ impl Crew {
             // What it had printed.
             timeout(PATIENCE, &mut worker.reading).await???;
             self.workers[at] = self.worker(at)?;
+        } else if fault.kind == FaultKind::StepClock {
+            let Some(clock) = &self.clocks[at] else {
+                return Ok(now());
+            };
+            let (by, back) = fault.step();
+            clock.step(by, back)?;
+            sleep(fault.span).await;
+            clock.right()?;
         } else {
             let from = now();
             let stopped = Stopped::new(self.workers[at].pid)?;
@@ -119,6 +136,11 @@ impl Crew {
             self.stops.push((self.workers[at].number, from, now()));
         }
         Ok(now())
+    }
+
+    /// Whether their clocks can be set.
+    pub(crate) fn has_clocks(&self) -> bool {
+        self.clocks.iter().all(Option::is_some)
     }
 
     /// Has all of them finish what they do, and begin nothing more.

@@ -27,6 +27,8 @@ pub enum FaultKind {
     HoldReplies,
     /// A worker's requests arrive, and nothing comes back: half-open connections.
     HalfOpen,
+    /// A worker's wall clock is set forward or back by some seconds, then right again.
+    StepClock,
     /// `CLIENT KILL` of everybody.
     KillClients,
     /// `SCRIPT FLUSH`.
@@ -49,8 +51,15 @@ pub struct Fault {
     pub kind: FaultKind,
     /// To which worker, if it concerns one.
     pub worker: usize,
-    /// How late requests arrive, if they do.
+    /// How late requests arrive, if they do; a clock is set to another time by a hundred times that.
     pub delay: Duration,
+}
+
+impl Fault {
+    /// By how much a clock is set to another time, and whether back.
+    pub(crate) fn step(&self) -> (Duration, bool) {
+        (self.delay * 100, self.delay.as_millis() % 2 == 1)
+    }
 }
 
 /// Faults of servers come one after the other, and beside them those of workers and their connections.
@@ -62,7 +71,7 @@ const SERVER: [FaultKind; 6] = [
     FaultKind::FlushScripts,
     FaultKind::KillMirror,
 ];
-const WORKER: [FaultKind; 7] = [
+const WORKER: [FaultKind; 8] = [
     FaultKind::KillWorker,
     FaultKind::StopWorker,
     FaultKind::CutLink,
@@ -70,6 +79,7 @@ const WORKER: [FaultKind; 7] = [
     FaultKind::HoldRequests,
     FaultKind::HoldReplies,
     FaultKind::HalfOpen,
+    FaultKind::StepClock,
 ];
 
 /// What is to happen in a run, as the seed has it: servers, and workers and their connections.
@@ -132,6 +142,7 @@ const fn length(kind: FaultKind, chance: &mut Chance) -> u64 {
         FaultKind::KillServer | FaultKind::CutLink => 100 + drawn,
         FaultKind::StopServer | FaultKind::FullMemory | FaultKind::KillMirror => 500 + 2 * drawn,
         FaultKind::StopWorker => 1_000 + 4 * drawn,
+        FaultKind::StepClock => 2_500 + 2 * drawn,
         FaultKind::DelayLink
         | FaultKind::HoldRequests
         | FaultKind::HoldReplies
@@ -152,6 +163,7 @@ impl FaultKind {
             Self::HoldRequests => "hold requests",
             Self::HoldReplies => "hold replies",
             Self::HalfOpen => "half-open link",
+            Self::StepClock => "step clock",
             Self::KillClients => "kill clients",
             Self::FlushScripts => "flush scripts",
             Self::FullMemory => "full memory",
@@ -161,12 +173,16 @@ impl FaultKind {
 
     /// Whether it concerns the process itself and not its connections.
     pub(crate) const fn is_of_process(self) -> bool {
-        matches!(self, Self::KillWorker | Self::StopWorker)
+        matches!(self, Self::KillWorker | Self::StopWorker | Self::StepClock)
     }
 
     pub(crate) fn is_of_worker(self) -> bool {
         WORKER.contains(&self)
     }
+
+    /// What is left out as well where there is no libfaketime.
+    pub(crate) const WITHOUT_LIBRARY: (&'static str, &'static str) =
+        ("clock steps of workers", "libfaketime is not installed");
 
     /// What is not done, and why: said with every result.
     pub const LEFT_OUT: [(&'static str, &'static str); 1] = [(

@@ -29,6 +29,7 @@ mod run; // from the first server to the last check
 mod service; // servers, and the way to them
 mod timeline; // a picture of it
 mod topology; // what sessions stand on
+mod wall_clock; // a clock that can be set
 
 #[cfg(test)]
 mod histories; // made by hand, good and bad

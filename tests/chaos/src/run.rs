@@ -7,7 +7,8 @@ use tokio::{
 };
 
 use crate::{
-    Client, Fault, History, Recorder, Report, Schedule, Settings, Terms, Told, Topology, Violation,
+    Client, Fault, FaultKind, History, Recorder, Report, Schedule, Settings, Terms, Told, Topology,
+    Violation,
     board::Board,
     check::{Broken, check, long_waits},
     crew::Crew,
@@ -115,6 +116,7 @@ pub async fn run(options: &Options, tell: fn(&Beats)) -> ChaosResult<Report> {
     );
     let happened = [servers?, workers?].concat();
     sleep_until(began, options.span + QUIET).await;
+    let has_clocks = crew.has_clocks();
     let stops = crew.finish().await?;
     let (mut gathering, beats) = gathering.await?;
     for event in last_look(options, &service).await? {
@@ -123,7 +125,7 @@ pub async fn run(options: &Options, tell: fn(&Beats)) -> ChaosResult<Report> {
     let (history, odd) = gathering.finish();
     let mut violations = checked(options, &history, &stops).await?;
     violations.extend(left_behind(&service).await?);
-    Ok(Report::new(
+    let mut report = Report::new(
         options,
         schedule,
         happened,
@@ -131,7 +133,11 @@ pub async fn run(options: &Options, tell: fn(&Beats)) -> ChaosResult<Report> {
         beats,
         violations,
         odd,
-    ))
+    );
+    if !has_clocks {
+        report.leave_out(FaultKind::StepClock, FaultKind::WITHOUT_LIBRARY);
+    }
+    Ok(report)
 }
 
 async fn checked(

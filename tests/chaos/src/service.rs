@@ -98,7 +98,7 @@ impl Service {
                 sleep(fault.span).await;
                 link.heal().await?;
             }
-            FaultKind::KillWorker | FaultKind::StopWorker => {}
+            FaultKind::KillWorker | FaultKind::StopWorker | FaultKind::StepClock => {}
         }
         Ok(now())
     }
