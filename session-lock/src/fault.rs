@@ -12,6 +12,8 @@ pub enum Fault {
     Loading,
     /// The keys are moving to another server.
     Migrating,
+    /// The cluster has no server for the keys at present.
+    Unserved,
     /// The server is a replica or has been told to refuse writes.
     ReadOnly,
     /// The server has no memory or disk left for the write.
@@ -35,6 +37,7 @@ impl Fault {
                 | Self::TimedOut(_)
                 | Self::Loading
                 | Self::Migrating
+                | Self::Unserved
                 | Self::Full
                 | Self::NotAdmitted(_)
         )
@@ -50,6 +53,9 @@ impl fmt::Display for Fault {
             Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
             Self::Loading => f.write_str("the server is still loading its data; try again"),
             Self::Migrating => f.write_str("the keys are moving to another server; try again"),
+            Self::Unserved => f.write_str(
+                "the cluster has no server for the keys at present; try again, and check its nodes if that lasts",
+            ),
             Self::ReadOnly => {
                 f.write_str("the server refuses writes; connect to the primary, not to a replica")
             }

@@ -1,20 +1,24 @@
 use std::{sync::Arc, time::Duration};
 
-use redis::{Client, Pipeline, Value};
+use futures_util::future::try_join_all;
+use redis::{Client, ConnectionInfo, Pipeline, Value};
 use session_core::{ConfigError, Error, Fault, StoreError, StoreTime};
 use session_lock::{
     Clock, SystemClock,
-    link::{self, Link, ServerInfo, Source, connection_fault, server_error},
+    link::{self, CallError, Link, ServerInfo, Source, connection_fault, server_error},
 };
 
 use crate::{
     RedisStore,
+    address::Address,
     cached::{CachedReads, Entries},
+    cluster::Cluster,
     delivery::Server,
     keys::Prefix,
     outbox,
     scripts::Current,
     server_time::ServerTime,
+    way::Way,
 };
 
 /// Settings of a [`RedisStore`].
@@ -34,7 +38,8 @@ pub struct RedisStoreBuilder {
 impl RedisStore {
     /// A store on the server at `url`, with the default settings.
     ///
-    /// `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS (feature `tls`); `unix:///path/to/socket`.
+    /// `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS (feature `tls`); `unix:///path/to/socket`;
+    /// `redis+cluster://[user[:password]@]host[:port],...` or `rediss+cluster://` for a Redis Cluster, by some of its nodes.
     ///
     /// # Errors
     /// [`Error::Store`] within the call timeout (1 s) when the server cannot be reached or used: wrong address or
@@ -164,7 +169,41 @@ impl RedisStoreBuilder {
 
     /// What [`connect`](Self::connect) makes a store of.
     pub(crate) async fn open_url(self, url: &str) -> Result<Opened, Error> {
-        self.open_client(parsed(url)?).await
+        match Address::parse(url)? {
+            Address::Server(client) => self.open_client(client).await,
+            Address::Cluster(nodes) => self.open_cluster(nodes).await,
+        }
+    }
+
+    /// Connects to the cluster that the servers of these clients belong to: some of its nodes, from which all others are
+    /// learnt. They have the same user and the same TLS settings as the first one.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn from_cluster(
+        self,
+        nodes: impl IntoIterator<Item = Client> + Send,
+    ) -> Result<RedisStore, Error> {
+        let nodes = nodes.into_iter();
+        let nodes = nodes
+            .map(|node| node.get_connection_info().clone())
+            .collect();
+        Ok(self.open_cluster(nodes).await?.into())
+    }
+
+    async fn open_cluster(self, nodes: Vec<ConnectionInfo>) -> Result<Opened, Error> {
+        if nodes.is_empty() {
+            let allowed = "at least one node";
+            return Err(ConfigError::new("nodes of a cluster", "none".to_owned(), allowed).into());
+        }
+        if self.max_staleness.is_some() {
+            tracing::warn!("cannot cache reads of a cluster; the servers are asked each time");
+        }
+        let cluster = Arc::new(Cluster::new(nodes, self.call_timeout));
+        self.start(Way::Cluster(cluster), None, Some(0)).await
     }
 
     /// Connects to the server of a client.
@@ -179,16 +218,27 @@ impl RedisStoreBuilder {
     }
 
     async fn open_client(self, client: Client) -> Result<Opened, Error> {
-        let (source, node, listener) = ways_to(&client)?;
-        self.start(source, node, Some(listener)).await
+        let (link, listener) = self.ways_to(&client)?;
+        let database = listener.get_connection_info().redis_settings().db();
+        self.start(Way::Server(link), Some(listener), Some(database))
+            .await
     }
 
     /// The server at `url`, without a look at it.
     pub(crate) fn unseen(self, url: &str) -> Result<(Server, Prefix), Error> {
         let prefix = Prefix::new(&self.prefix)?;
         self.check_ranges()?;
-        let (source, node, listener) = ways_to(&parsed(url)?)?;
-        Ok((self.server(source, node, Some(&listener)), prefix))
+        let (way, database) = match Address::parse(url)? {
+            Address::Server(client) => {
+                let database = client.get_connection_info().redis_settings().db();
+                (Way::Server(self.ways_to(&client)?.0), database)
+            }
+            Address::Cluster(nodes) => {
+                let cluster = Cluster::new(nodes, self.call_timeout);
+                (Way::Cluster(Arc::new(cluster)), 0)
+            }
+        };
+        Ok((self.server(way, Some(database)), prefix))
     }
 
     /// Uses the connections of a pool.
@@ -206,19 +256,20 @@ impl RedisStoreBuilder {
                 "cannot cache reads over a connection pool; the server is asked each time"
             );
         }
-        let opened = self.start(Source::Pool(pool), "the pool's server".into(), None);
-        Ok(opened.await?.into())
+        let node = "the pool's server".into();
+        let link = Link::new(Source::Pool(pool), node, self.call_timeout);
+        Ok(self.start(Way::Server(link), None, None).await?.into())
     }
 
     async fn start(
         self,
-        source: Source,
-        node: Arc<str>,
+        way: Way,
         listener: Option<Client>,
+        database: Option<i64>,
     ) -> Result<Opened, Error> {
         let prefix = Prefix::new(&self.prefix)?;
         self.check_ranges()?;
-        let server = self.server(source, node, listener.as_ref());
+        let server = self.server(way, database);
         server.check(self.accepted_policy.as_deref()).await?;
         let registered = outbox::registered(&server, &prefix).await?;
         let cached = match (self.max_staleness, &listener) {
@@ -238,16 +289,31 @@ impl RedisStoreBuilder {
         })
     }
 
-    fn server(&self, source: Source, node: Arc<str>, listener: Option<&Client>) -> Server {
+    fn server(&self, way: Way, database: Option<i64>) -> Server {
         Server {
-            database: listener.map(|client| client.get_connection_info().redis_settings().db()),
-            link: Link::new(source, node, self.call_timeout),
+            way,
+            database,
             scripts: Current::new(&self.script_prelude),
             time: ServerTime::new(Arc::clone(&self.clock)),
             clock: Arc::clone(&self.clock),
             resolve_timeout: self.resolve_timeout,
             reloading: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// For calls, and for hearing of what happens.
+    fn ways_to(&self, client: &Client) -> Result<(Link, Client), StoreError> {
+        let info = client.get_connection_info();
+        let node: Arc<str> = info.addr().to_string().into();
+        let opened = link::open(info.clone())
+            .and_then(|client| Ok((client, link::open_pushing(info)?)))
+            .map_err(|error| {
+                let fault = connection_fault(&error);
+                StoreError::new("connect to the store", node.to_string(), fault).with_source(error)
+            });
+        let (client, listener) = opened?;
+        let source = Source::Client(Box::new(client));
+        Ok((Link::new(source, node, self.call_timeout), listener))
     }
 
     /// What stands before every script.
@@ -291,29 +357,6 @@ impl RedisStoreBuilder {
     }
 }
 
-fn parsed(url: &str) -> Result<Client, StoreError> {
-    // The URL may hold a password: of a URL that cannot be read, nothing is shown.
-    link::parse_url(url).map_err(|error| {
-        let fault = Fault::Unsuitable(link::URL_FORM.to_owned());
-        StoreError::new("connect to the store", "a URL that cannot be read", fault)
-            .with_source(error)
-    })
-}
-
-/// For calls, by which name, and for hearing of what happens.
-fn ways_to(client: &Client) -> Result<(Source, Arc<str>, Client), StoreError> {
-    let info = client.get_connection_info();
-    let node: Arc<str> = info.addr().to_string().into();
-    let opened = link::open(info.clone())
-        .and_then(|client| Ok((client, link::open_pushing(info)?)))
-        .map_err(|error| {
-            let fault = connection_fault(&error);
-            StoreError::new("connect to the store", node.to_string(), fault).with_source(error)
-        });
-    let (client, listener) = opened?;
-    Ok((Source::Client(Box::new(client)), node, listener))
-}
-
 /// A server that was checked, and what else a store needs.
 pub(crate) struct Opened {
     pub(crate) server: Server,
@@ -324,6 +367,7 @@ pub(crate) struct Opened {
     pub(crate) registered: Vec<String>,
 }
 
+const CONNECT: &str = "connect to the store";
 const SMALLEST_CACHE: u64 = 64 << 10;
 
 impl From<Opened> for RedisStore {
@@ -340,13 +384,39 @@ impl From<Opened> for RedisStore {
 }
 
 impl Server {
-    /// Whether this server can keep the promises, and loads the scripts.
+    /// Whether these servers can keep the promises, and loads the scripts.
     async fn check(&self, accepted_policy: Option<&str>) -> Result<(), StoreError> {
-        let fail =
-            |fault| StoreError::new("connect to the store", self.link.node().to_owned(), fault);
+        let links = self.way.links().await;
+        let (links, _) = links.map_err(|error| self.failed(CONNECT, error))?;
+        if let Way::Cluster(cluster) = &self.way {
+            let missing = cluster.missing();
+            if !missing.is_empty() {
+                let found = format!("no node serves the slots {}", missing.join(", "));
+                let node = self.way.node().to_owned();
+                return Err(StoreError::new(CONNECT, node, Fault::Unsuitable(found)));
+            }
+        }
+        try_join_all(
+            links
+                .iter()
+                .map(|link| self.check_one(link, accepted_policy)),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn check_one(
+        &self,
+        link: &Link,
+        accepted_policy: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let fail = |fault| StoreError::new(CONNECT, link.node().to_owned(), fault);
         let ask = async |pipeline| {
-            let answers = self.link.call(&pipeline).await;
-            answers.map_err(|error| self.failed("connect to the store", error))
+            let answers = link.call(&pipeline).await;
+            answers.map_err(|error: CallError| match error.source {
+                Some(source) => fail(error.fault).with_source(source),
+                None => fail(error.fault),
+            })
         };
         // First, and small: a server that is loading its data answers little at a time.
         let mut questions = Pipeline::new();
@@ -360,11 +430,11 @@ impl Server {
                 info.check(accepted_policy).map_err(fail)?;
                 // Keys of several sessions are in several slots of a cluster.
                 if info.is_standalone() {
-                    self.link.join_scripts();
+                    link.join_scripts();
                 }
             }
             None => tracing::warn!(
-                node = self.link.node(),
+                node = link.node(),
                 "INFO is not permitted: version, role and eviction not checked"
             ),
         }

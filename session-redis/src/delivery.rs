@@ -6,19 +6,20 @@ use redis::{RedisError, ServerError, Value};
 use session_core::{Fault, StoreError};
 use session_lock::{
     Clock,
-    link::{Call, CallError, Link, lost_script, server_error},
+    link::{Call, CallError, lost_script, server_error},
 };
 
 use crate::{
     keys::Prefix,
     scripts::{Answer, Current},
     server_time::ServerTime,
+    way::Way,
 };
 
 /// The server and what is needed to run scripts on it.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) link: Link,
+    pub(crate) way: Way,
     /// The number of the database, if it is known.
     pub(crate) database: Option<i64>,
     pub(crate) scripts: Current,
@@ -48,12 +49,12 @@ impl Server {
     /// Where what stands under this prefix is; of a pool nobody knows.
     pub(crate) fn place(&self, prefix: &Prefix) -> Option<String> {
         let database = self.database?;
-        Some(format!("{}/{database} {}", self.link.node(), prefix.text()))
+        Some(format!("{}/{database} {}", self.way.node(), prefix.text()))
     }
 
     /// `action` failed here.
     pub(crate) fn failed(&self, action: &'static str, error: CallError) -> StoreError {
-        let failed = StoreError::new(action, self.link.node().to_owned(), error.fault);
+        let failed = StoreError::new(action, self.way.node().to_owned(), error.fault);
         match error.source {
             Some(source) => failed.with_source(source),
             None => failed,
@@ -62,14 +63,14 @@ impl Server {
 
     /// The server answered with an error.
     pub(crate) fn fault(&self, action: &'static str, error: &ServerError) -> StoreError {
-        let node = self.link.node().to_owned();
+        let node = self.way.node().to_owned();
         StoreError::new(action, node, server_error(error))
             .with_source(RedisError::from(error.clone()))
     }
 
     /// The server answered something that cannot be understood.
     pub(crate) fn protocol(&self, action: &'static str) -> StoreError {
-        StoreError::new(action, self.link.node().to_owned(), Fault::Protocol)
+        StoreError::new(action, self.way.node().to_owned(), Fault::Protocol)
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
@@ -82,30 +83,6 @@ impl Server {
         match &answers.map_err(|error| self.failed("ping", error))?[..] {
             [Value::ServerError(error)] => Err(self.fault("ping", error)),
             _ => Ok(()),
-        }
-    }
-
-    /// Some keys of records, and where to go on; 0: that was all.
-    pub(crate) async fn scan(
-        &self,
-        prefix: &Prefix,
-        action: &'static str,
-        cursor: u64,
-    ) -> Result<(u64, Vec<String>), StoreError> {
-        let call = || {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(prefix.records());
-            scan.arg("COUNT").arg(1000);
-            let mut call = Call::with_capacity(1);
-            call.add(scan);
-            call
-        };
-        let answers = self.call(&call).await;
-        let answers = answers.map_err(|error| self.failed(action, error))?;
-        match answers.into_iter().next() {
-            Some(Value::ServerError(error)) => Err(self.fault(action, &error)),
-            Some(value) => redis::from_redis_value(value).map_err(|_other| self.protocol(action)),
-            None => Err(self.protocol(action)),
         }
     }
 
@@ -130,7 +107,7 @@ impl Server {
             let limit = if again {
                 self.resolve_timeout
             } else {
-                self.link.call_timeout()
+                self.way.call_timeout()
             };
             let over = start + limit;
             if self.clock.now() + pause >= over || !(error.is_passing() || error.sent) {
@@ -180,7 +157,7 @@ impl Server {
 
     /// Runs a call that is joined with no other one.
     async fn alone(&self, call: &(impl Fn() -> Call + Sync)) -> Result<Vec<Value>, CallError> {
-        let values = self.link.call(&call().alone()).await?;
+        let values = self.way.alone(call).await?;
         if !lost_script(&values) {
             return Ok(values);
         }
@@ -192,7 +169,7 @@ impl Server {
         &self,
         call: &(impl Fn() -> Call + Sync),
     ) -> Result<Vec<Value>, CallError> {
-        let values = self.link.join(call()).await?;
+        let values = self.way.join(call).await?;
         if !lost_script(&values) {
             return Ok(values);
         }
@@ -216,10 +193,9 @@ impl Server {
         &self,
         call: &(impl Fn() -> Call + Sync),
     ) -> Result<Vec<Value>, CallError> {
-        if let Ok(_one) = self.reloading.try_lock() {
-            self.link.call(&self.scripts.load_all()).await?;
-        }
-        self.link.call(&call().spelled_out()).await
+        let one = self.reloading.try_lock();
+        let scripts = one.is_ok().then(|| self.scripts.load_all());
+        self.way.spelled_out(call, scripts).await
     }
 }
 

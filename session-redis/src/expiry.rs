@@ -52,7 +52,7 @@ async fn subscribe(
     messages: mpsc::UnboundedSender<PushInfo>,
     channel: &str,
 ) -> Option<MultiplexedConnection> {
-    let limit = inner.server.link.call_timeout();
+    let limit = inner.server.way.call_timeout();
     let mut connection = listen(client, messages, limit).await.ok()?;
     let subscribed = tokio::time::timeout(limit, connection.subscribe(channel)).await;
     matches!(subscribed, Ok(Ok(()))).then_some(connection)

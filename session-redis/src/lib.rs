@@ -1,4 +1,4 @@
-//! The primary session store on one Redis or Valkey, 6.2 or newer.
+//! The primary session store on one Redis or Valkey, 6.2 or newer, or on a Redis Cluster.
 //!
 //! [`RedisStore`] keeps lock and record of a session in one slot, so that the server itself checks the lock in the
 //! step of each write. Uncontended, a locked change takes two flights, a read one.
@@ -7,8 +7,10 @@
     doc = "\n[`SanicStore`] shares its sessions with Python services that use sanic-cookies."
 )]
 
+mod address; // what a URL names
 mod builder; // settings, and the checks at connect
 mod cached; // reads that are answered from this process
+mod cluster; // which node has which slot
 mod cohort; // guards of this process that follow each other under one lease
 mod contended; // asking the server for a lock: the one way of all stores
 mod delivery; // getting a write to the server, whatever happens
@@ -32,6 +34,8 @@ mod under_lease; // what calls under a lease come to
 mod users; // sessions of users, and sessions that get another ID
 mod waiters; // how this process hears that it is its turn
 mod waiting; // waiting for a lock, until it is one's turn
+mod walk; // going through all records
+mod way; // to the server that has a session
 mod write; // writes as they go over the wire
 
 pub use builder::RedisStoreBuilder;

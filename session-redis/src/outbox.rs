@@ -18,6 +18,7 @@ use crate::{
     scripts::{Answer, Code},
     server_time::millis,
     store::Inner,
+    walk::Walk,
 };
 
 /// The outbox of a store, for these secondaries.
@@ -65,7 +66,7 @@ pub(crate) async fn register(
         "the sessions are written through to {known:?}, not to {names:?}; all processes have to name the same \
          secondaries, and `RedisStore::dangerous_replace_secondaries` changes the list"
     );
-    let node = server.link.node().to_owned();
+    let node = server.way.node().to_owned();
     let fault = Fault::Unsuitable(found);
     Err(StoreError::new("register secondaries", node, fault))
 }
@@ -178,7 +179,7 @@ impl RedisOutbox {
 
     /// As many buckets as one script may have the keys of.
     fn at_once(&self) -> usize {
-        if self.server.link.joins_scripts() {
+        if self.server.way.joins_scripts() {
             usize::from(PART)
         } else {
             1
@@ -366,7 +367,7 @@ impl Outbox for RedisOutbox {
     }
 
     async fn delivered(&self, secondary: usize, entries: &[OutboxEntry]) -> Result<(), StoreError> {
-        let together = if self.server.link.joins_scripts() {
+        let together = if self.server.way.joins_scripts() {
             TAKEN_AT_ONCE
         } else {
             1
@@ -412,9 +413,8 @@ impl Outbox for RedisOutbox {
     }
 
     async fn note_all(&self, secondary: usize) -> Result<u64, StoreError> {
-        let (mut cursor, mut count) = (0, 0);
-        loop {
-            let (next, records) = self.server.scan(&self.prefix, WRITE, cursor).await?;
+        let (mut walk, mut count) = (Walk::default(), 0);
+        while let Some(records) = walk.next(&self.server, &self.prefix, WRITE).await? {
             let note = records.into_iter().filter_map(|record| {
                 let bucket = session_of_record(&record)?.bucket().number();
                 let keys = [record, self.outbox(secondary, bucket)];
@@ -423,11 +423,8 @@ impl Outbox for RedisOutbox {
             let answers = self.all(WRITE, note.collect()).await?;
             let is_noted = |(answer, _): &&(Answer, _)| answer.code == Code::Done;
             count += answers.iter().filter(is_noted).count() as u64;
-            if next == 0 {
-                return Ok(count);
-            }
-            cursor = next;
         }
+        Ok(count)
     }
 
     async fn backlog(&self, secondary: usize) -> Result<Backlog, StoreError> {

@@ -105,7 +105,7 @@ impl Inner {
 
     fn foreign(&self, action: &'static str) -> StoreError {
         let fault = Fault::Unsuitable("something else stands under the key of a row".to_owned());
-        StoreError::new(action, self.server.link.node().to_owned(), fault)
+        StoreError::new(action, self.server.way.node().to_owned(), fault)
     }
 }
 
@@ -233,7 +233,7 @@ fn decoded(row: &Bytes) -> Option<Row> {
 impl fmt::Debug for RedisSecondary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisSecondary")
-            .field("node", &self.inner.server.link.node())
+            .field("node", &self.inner.server.way.node())
             .finish_non_exhaustive()
     }
 }

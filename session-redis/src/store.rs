@@ -226,9 +226,9 @@ impl Inner {
     ) -> Result<Option<Value>, StoreError> {
         match &record {
             Some(Value::Array(nothing)) if nothing.is_empty() => {
-                let again = Call::default().read(keys.record()).alone();
+                let again = || Call::default().read(keys.record());
                 // Boxed, because it is rare and would make every future larger.
-                let answers = Box::pin(self.server.link.call(&again)).await;
+                let answers = Box::pin(self.server.way.alone(&again)).await;
                 let answers = answers.map_err(|error| self.server.failed(action, error));
                 Ok(answers?.pop())
             }
@@ -434,7 +434,7 @@ impl Follows for Inner {
     }
 
     fn unknown(&self) -> CommitError {
-        let node = self.server.link.node().to_owned();
+        let node = self.server.way.node().to_owned();
         let error = StoreError::new("commit a session", node, Fault::Unreachable);
         CommitError::Unknown(error)
     }
@@ -793,7 +793,7 @@ impl PrimaryStore for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("node", &self.inner.server.link.node())
+            .field("node", &self.inner.server.way.node())
             .finish_non_exhaustive()
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     scripts::{Answer, Code},
     server_time::millis,
     store::{Aliases, Inner, TOMBSTONE_TTL},
+    walk::Walk,
     write::{self, Encoded, Flight},
 };
 
@@ -105,7 +106,7 @@ impl Inner {
             Some((timeouts, login)) => {
                 let (timeouts, login) = (*timeouts, login.clone());
                 let is_near = held.resource.bucket() == rotation.to.bucket();
-                if is_near || self.server.link.joins_scripts() {
+                if is_near || self.server.way.joins_scripts() {
                     self.log_in(held, rotation, timeouts, &login).await
                 } else {
                     // Whoever is cancelled between the steps would lose the session: they are taken by a task.
@@ -373,7 +374,7 @@ impl Inner {
             .collect();
         let revoker = keys::name(self.next_attempt());
         let args = [ttl.as_bytes(), revoker.as_bytes()];
-        let at_once = if self.server.link.joins_scripts() {
+        let at_once = if self.server.way.joins_scripts() {
             FLOORS_AT_ONCE
         } else {
             1
@@ -387,17 +388,13 @@ impl Inner {
             .into_iter()
             .map(|floors| self.raise_floors(action, floors)))
         .await?;
-        let mut cursor = 0_u64;
-        loop {
-            let (next, records) = self.server.scan(&self.prefix, action, cursor).await?;
+        let mut walk = Walk::default();
+        while let Some(records) = walk.next(&self.server, &self.prefix, action).await? {
             let keys = records.iter().filter_map(|key| session_of_record(key));
             let keys: Vec<SessionKey> = keys.collect();
             all(keys.into_iter().map(|key| self.end_whatever_it_is(key))).await?;
-            if next == 0 {
-                return Ok(());
-            }
-            cursor = next;
         }
+        Ok(())
     }
 
     async fn raise_floors(&self, action: &'static str, floors: Entry) -> Result<(), StoreError> {

@@ -167,7 +167,7 @@ impl Listener {
         client: &Client,
         ended: mpsc::UnboundedSender<()>,
     ) -> Option<MultiplexedConnection> {
-        let limit = self.server.link.call_timeout();
+        let limit = self.server.way.call_timeout();
         let lines = Arc::clone(&self.lines);
         // Where messages are received: whoever waits is not woken by way of another task.
         let hear = move |PushInfo { kind, data }: PushInfo| match kind {
@@ -194,7 +194,7 @@ impl Listener {
             }) => None,
             Err(error) => {
                 if !self.listening.warned.swap(true, Ordering::AcqRel) {
-                    let node = self.server.link.node();
+                    let node = self.server.way.node();
                     tracing::warn!(node, fault = %error.fault, "cannot listen for free locks; waiting by looking");
                 }
                 None

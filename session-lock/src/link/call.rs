@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use redis::{Cmd, Pipeline, Value};
 
-use super::script::Script;
+use super::{script::Script, slot::slot_of};
 
 /// What one caller asks of the server: commands of its own, then perhaps to read a key, then perhaps a script.
 ///
@@ -74,6 +74,14 @@ impl Call {
     pub fn then(mut self, entry: Entry) -> Self {
         self.entry = Some(entry);
         self
+    }
+
+    /// The slot of its keys, if it has any; all of them are in one. Of a command, the first argument is a key.
+    pub fn slot(&self) -> Option<u16> {
+        let entry = || self.entry.as_ref()?.words.all().next();
+        let command = || self.commands.first().and_then(key_of);
+        let key = self.read.as_deref().map(str::as_bytes);
+        key.or_else(entry).or_else(command).map(slot_of)
     }
 
     /// The number of values in the answer.
@@ -332,6 +340,13 @@ impl Shared {
     }
 }
 
+fn key_of(command: &Cmd) -> Option<&[u8]> {
+    match command.args_iter().nth(1)? {
+        redis::Arg::Simple(key) => Some(key),
+        _ => None,
+    }
+}
+
 fn take(value: &mut Value) -> Value {
     std::mem::replace(value, Value::Nil)
 }
@@ -443,6 +458,18 @@ mod tests {
         assert_eq!(commands(&Joined::new(calls(&lonely), true)).len(), 2);
         let reads = vec![Call::default().read("x"), Call::default().read("y")];
         assert_eq!(commands(&Joined::new(reads, false)), ["GET|x", "GET|y"]);
+    }
+
+    #[test]
+    fn a_call_is_in_the_slot_of_its_keys() {
+        assert_eq!(ping().slot(), None);
+        assert_eq!(Call::default().read("{a}:x").slot(), Some(slot_of(b"a")));
+        assert_eq!(entry(&routine(false), "{a}:y").slot(), Some(slot_of(b"a")));
+        let mut set = Cmd::new();
+        set.arg("SET").arg("{a}:z").arg("value");
+        let mut call = Call::default();
+        call.add(set);
+        assert_eq!(call.slot(), Some(slot_of(b"a")));
     }
 
     #[test]

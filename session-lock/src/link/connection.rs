@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{Clock as _, Fault, Moment, SystemClock};
 
-/// The way to one server. Reconnects by itself.
+/// The way to one server. Reconnects by itself. Cheap to clone.
+#[derive(Clone)]
 pub struct Link(Arc<Shared>);
 
 struct Shared {

@@ -37,7 +37,11 @@ impl CallError {
     pub const fn is_passing(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Unreachable | Fault::TimedOut(_) | Fault::Loading | Fault::Migrating
+            Fault::Unreachable
+                | Fault::TimedOut(_)
+                | Fault::Loading
+                | Fault::Migrating
+                | Fault::Unserved
         )
     }
 }
@@ -76,9 +80,11 @@ fn server_fault(code: &str, detail: &str) -> Fault {
         Fault::Full
     } else if DENIED.into_iter().any(says) {
         Fault::Denied
-    } else if matches!(code, "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT") {
+    } else if code == "CLUSTERDOWN" {
+        Fault::Unserved
+    } else if matches!(code, "MOVED" | "ASK" | "CROSSSLOT") {
         Fault::Unsuitable(format!(
-            "the server is one node of a cluster and answered {code}; it does not hold all slots"
+            "the server is one node of a cluster and answered {code}; it does not hold all slots: connect to redis+cluster://..."
         ))
     } else {
         Fault::Protocol

@@ -77,13 +77,13 @@ impl CachedReads {
             counts: Arc::clone(&counts),
         });
         let settings = Settings {
-            call_timeout: server.link.call_timeout(),
+            call_timeout: server.way.call_timeout(),
             pause_after_failure: PAUSE,
             most_alone: 1,
             greeting: Some(Arc::clone(&tracking) as _),
             hearing: Some(tracking),
         };
-        let (source, node) = (Source::Client(Box::new(client)), server.link.node().into());
+        let (source, node) = (Source::Client(Box::new(client)), server.way.node().into());
         Self {
             entries,
             counts,

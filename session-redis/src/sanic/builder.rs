@@ -1,8 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use redis::Value;
-use session_core::{ConfigError, Error, StoreError};
-use session_lock::link::server_error;
+use session_core::{ConfigError, Error};
 
 use super::{SanicStore, format::LONGEST, scripts::Scripts};
 use crate::{
@@ -82,13 +81,13 @@ impl SanicStoreBuilder {
         let scripts = Scripts::new(self.redis.prelude());
         let opened = self.redis.open_url(url).await?;
         let server = Arc::new(opened.server);
-        let loaded = server.link.call(&scripts.load_all()).await;
-        let loaded = loaded.map_err(|error| server.failed("connect to the store", error))?;
-        for answer in loaded {
-            if let Value::ServerError(error) = answer {
-                let node = server.link.node().to_owned();
-                let failed = StoreError::new("connect to the store", node, server_error(&error));
-                return Err(failed.with_source(redis::RedisError::from(error)).into());
+        let failed = |error| server.failed("connect to the store", error);
+        let (links, _) = server.way.links().await.map_err(failed)?;
+        for link in links {
+            for answer in link.call(&scripts.load_all()).await.map_err(failed)? {
+                if let Value::ServerError(error) = answer {
+                    return Err(server.fault("connect to the store", &error).into());
+                }
             }
         }
         let prefix = Prefix::sharing(opened.prefix, theirs);

@@ -498,7 +498,7 @@ impl PrimaryStore for SanicStore {
         let inner = &*self.inner;
         let action = "store a new session";
         let unsuitable = |fault: &str| {
-            let node = inner.server.link.node().to_owned();
+            let node = inner.server.way.node().to_owned();
             StoreError::new(action, node, Fault::Unsuitable(fault.to_owned()))
         };
         let keys = inner.keys(key);
@@ -609,7 +609,7 @@ impl Contended for SanicStore {
 impl fmt::Debug for SanicStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SanicStore")
-            .field("node", &self.inner.server.link.node())
+            .field("node", &self.inner.server.way.node())
             .finish_non_exhaustive()
     }
 }

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use session_core::{
-    Error, Fault, Login, ReadError, SessionData, SessionId, Sessions, Timeouts,
-};
+use session_core::{Error, Fault, Login, ReadError, SessionData, SessionId, Sessions, Timeouts};
 use session_lock::{Clock as _, Moment, SystemClock};
 use session_redis::{CacheStatistics, RedisStore};
 use session_testkit::{

@@ -1,4 +1,4 @@
-//! The suite of every primary store: on one Redis, on a node of a cluster, over a pool of connections, with cached reads,
+//! The suite of every primary store: on one Redis, on a cluster, over a pool of connections, with cached reads,
 //! and noting its writes for a secondary.
 
 use std::time::Duration;
@@ -9,7 +9,10 @@ use session_core::{
     SessionsBuilder,
 };
 use session_redis::RedisStore;
-use session_testkit::{primary::PrimaryFixture, servers::RedisServer};
+use session_testkit::{
+    primary::PrimaryFixture,
+    servers::{RedisCluster, RedisServer},
+};
 
 use crate::support::{fresh_prefix, patient, stays};
 
@@ -92,21 +95,79 @@ impl Shared {
     }
 
     async fn plant(&self, key: &SessionKey, bytes: &[u8]) -> bool {
-        let record = self.store.record_key(key);
-        let mut connection = self.server.connection().await.expect("the server is there");
-        let mut set = redis::cmd("SET");
-        set.arg(record).arg(bytes).arg("PX").arg(60_000);
-        set.query_async::<Value>(&mut connection).await.is_ok()
+        set(self.server, &self.store.record_key(key), bytes).await
     }
 
     async fn keys_without_ttl(&self) -> Vec<String> {
         let all = format!("{}:*", self.prefix);
         let keys = self.server.keys_without_ttl_like(&all).await;
-        let mut keys = keys.expect("the server is there");
-        // That a user is disabled is known until it is not.
-        let may_stay = |key: &str| key.contains(":epoch:") || stays(key);
-        keys.retain(|key| !may_stay(key));
-        keys
+        those_that_must_not_stay(keys.expect("the server is there"))
+    }
+}
+
+fn those_that_must_not_stay(mut keys: Vec<String>) -> Vec<String> {
+    // That a user is disabled is known until it is not.
+    let may_stay = |key: &str| key.contains(":epoch:") || stays(key);
+    keys.retain(|key| !may_stay(key));
+    keys
+}
+
+async fn set(server: &RedisServer, key: &str, bytes: &[u8]) -> bool {
+    let mut connection = server.connection().await.expect("the server is there");
+    let mut set = redis::cmd("SET");
+    set.arg(key).arg(bytes).arg("PX").arg(60_000);
+    set.query_async::<Value>(&mut connection).await.is_ok()
+}
+
+/// A prefix of its own on a cluster that tests share.
+struct Clustered {
+    cluster: &'static RedisCluster,
+    prefix: String,
+    store: RedisStore,
+}
+
+impl Clustered {
+    async fn connected(&self) -> RedisStore {
+        let store = patient(&self.prefix).connect(&self.cluster.url()).await;
+        store.expect("the cluster is there")
+    }
+}
+
+impl PrimaryFixture for Clustered {
+    type Store = RedisStore;
+
+    const PROMISES: Capabilities = PROMISES;
+
+    async fn fresh() -> Self {
+        let (cluster, prefix) = (RedisCluster::shared().await, fresh_prefix());
+        let cluster = cluster.expect("a cluster can be had");
+        let store = patient(&prefix).connect(&cluster.url()).await;
+        let store = store.expect("the cluster is there");
+        Self {
+            cluster,
+            prefix,
+            store,
+        }
+    }
+
+    fn store(&self) -> RedisStore {
+        self.store.clone()
+    }
+
+    async fn elsewhere(&self) -> Option<RedisStore> {
+        Some(self.connected().await)
+    }
+
+    async fn plant(&self, key: &SessionKey, bytes: &[u8]) -> bool {
+        let record = self.store.record_key(key);
+        let node = self.cluster.node_of(&record).await;
+        set(node.expect("it has a node"), &record, bytes).await
+    }
+
+    async fn keys_without_ttl(&self) -> Vec<String> {
+        let all = format!("{}:*", self.prefix);
+        let keys = self.cluster.keys_without_ttl_like(&all).await;
+        those_that_must_not_stay(keys.expect("the cluster is there"))
     }
 }
 
@@ -148,7 +209,6 @@ macro_rules! fixture {
 }
 
 fixture!(OneRedis, RedisServer::builder(), Direct);
-fixture!(ClusterNode, RedisServer::builder().cluster(), Direct);
 fixture!(Pooled, RedisServer::builder(), Pooled);
 fixture!(Cached, RedisServer::builder(), Cached);
 fixture!(Noting, RedisServer::builder(), Noting);
@@ -173,12 +233,12 @@ mod written_through {
     session_testkit::write_through_suite!(super::OneRedis);
 }
 
-mod written_through_from_a_node_of_a_cluster {
-    session_testkit::write_through_suite!(super::ClusterNode);
+mod written_through_from_a_cluster {
+    session_testkit::write_through_suite!(super::Clustered);
 }
 
-mod on_a_node_of_a_cluster {
-    session_testkit::primary_store_suite!(super::ClusterNode);
+mod on_a_cluster {
+    session_testkit::primary_store_suite!(super::Clustered);
 }
 
 mod over_a_pool {

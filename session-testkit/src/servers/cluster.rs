@@ -1,5 +1,7 @@
 use std::ops::Range;
 
+use tokio::sync::OnceCell;
+
 use super::config::Config;
 use super::{RedisServer, RedisServerBuilder, ServerError, ServerKind};
 
@@ -100,6 +102,48 @@ impl RedisCluster {
     /// URLs of all nodes, as a cluster client wants them.
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(RedisServer::url).collect()
+    }
+
+    /// One URL that names all nodes: `redis+cluster://[:password@]host:port,...`.
+    pub fn url(&self) -> String {
+        let user = self
+            .password
+            .as_ref()
+            .map(|password| format!(":{password}@"));
+        let nodes: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| node.addr().to_string())
+            .collect();
+        format!(
+            "redis+cluster://{}{}",
+            user.unwrap_or_default(),
+            nodes.join(",")
+        )
+    }
+
+    /// The cluster of three masters that all tests of this process share; the first caller starts it, and the end of the
+    /// process ends it.
+    ///
+    /// For tests that leave it as they found it and use keys of their own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); a failed start is tried again by the next caller.
+    pub async fn shared() -> Result<&'static Self, ServerError> {
+        static SHARED: OnceCell<RedisCluster> = OnceCell::const_new();
+        SHARED.get_or_try_init(|| Self::start(3)).await
+    }
+
+    /// The node that has a key, as the first node sees it.
+    ///
+    /// # Errors
+    /// [`ServerError::Redis`] when the first node cannot be asked.
+    ///
+    /// # Panics
+    /// If no node has the slot.
+    pub async fn node_of(&self, key: &str) -> Result<&RedisServer, ServerError> {
+        let slot = self.slot_of(key).await?;
+        Ok(self.node(self.owner_of(slot).await?))
     }
 
     /// Waits until every node knows every other and an owner for every slot.
@@ -235,9 +279,17 @@ impl RedisCluster {
     /// # Errors
     /// [`ServerError::Redis`] when a node cannot be asked.
     pub async fn keys_without_ttl(&self) -> Result<Vec<String>, ServerError> {
+        self.keys_without_ttl_like("*").await
+    }
+
+    /// Keys of all nodes that match the glob `pattern` and would stay for ever, sorted.
+    ///
+    /// # Errors
+    /// [`ServerError::Redis`] when a node cannot be asked.
+    pub async fn keys_without_ttl_like(&self, pattern: &str) -> Result<Vec<String>, ServerError> {
         let mut keys = Vec::new();
         for node in &self.nodes {
-            keys.extend(node.keys_without_ttl().await?);
+            keys.extend(node.keys_without_ttl_like(pattern).await?);
         }
         keys.sort();
         Ok(keys)
