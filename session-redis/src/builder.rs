@@ -18,6 +18,7 @@ use crate::{
     outbox,
     scripts::Current,
     server_time::ServerTime,
+    waiters::Ears,
     way::Way,
 };
 
@@ -203,7 +204,8 @@ impl RedisStoreBuilder {
             tracing::warn!("cannot cache reads of a cluster; the servers are asked each time");
         }
         let cluster = Arc::new(Cluster::new(nodes, self.call_timeout));
-        self.start(Way::Cluster(cluster), None, Some(0)).await
+        let way = Way::Cluster(Arc::clone(&cluster));
+        self.start(way, Ears::Cluster(cluster), Some(0)).await
     }
 
     /// Connects to the server of a client.
@@ -220,7 +222,7 @@ impl RedisStoreBuilder {
     async fn open_client(self, client: Client) -> Result<Opened, Error> {
         let (link, listener) = self.ways_to(&client)?;
         let database = listener.get_connection_info().redis_settings().db();
-        self.start(Way::Server(link), Some(listener), Some(database))
+        self.start(Way::Server(link), Ears::Server(listener), Some(database))
             .await
     }
 
@@ -258,22 +260,26 @@ impl RedisStoreBuilder {
         }
         let node = "the pool's server".into();
         let link = Link::new(Source::Pool(pool), node, self.call_timeout);
-        Ok(self.start(Way::Server(link), None, None).await?.into())
+        Ok(self
+            .start(Way::Server(link), Ears::None, None)
+            .await?
+            .into())
     }
 
-    async fn start(
-        self,
-        way: Way,
-        listener: Option<Client>,
-        database: Option<i64>,
-    ) -> Result<Opened, Error> {
+    async fn start(self, way: Way, mut ears: Ears, database: Option<i64>) -> Result<Opened, Error> {
         let prefix = Prefix::new(&self.prefix)?;
         self.check_ranges()?;
         let server = self.server(way, database);
-        server.check(self.accepted_policy.as_deref()).await?;
+        let shards = server.check(self.accepted_policy.as_deref()).await?;
+        if matches!(ears, Ears::Cluster(_)) && !shards {
+            tracing::warn!(
+                "a node older than Redis 7.0 has no sharded channels: locks are waited for by looking"
+            );
+            ears = Ears::None;
+        }
         let registered = outbox::registered(&server, &prefix).await?;
-        let cached = match (self.max_staleness, &listener) {
-            (Some(bound), Some(client)) => {
+        let cached = match (self.max_staleness, &ears) {
+            (Some(bound), Ears::Server(client)) => {
                 server.check_staleness(bound).await?;
                 let entries = Entries::new(bound, self.cache_memory, Arc::clone(&server.clock));
                 Some(CachedReads::new(client.clone(), &server, entries))
@@ -283,7 +289,7 @@ impl RedisStoreBuilder {
         Ok(Opened {
             server,
             prefix,
-            listener,
+            ears,
             cached,
             registered,
         })
@@ -361,7 +367,7 @@ impl RedisStoreBuilder {
 pub(crate) struct Opened {
     pub(crate) server: Server,
     pub(crate) prefix: Prefix,
-    pub(crate) listener: Option<Client>,
+    pub(crate) ears: Ears,
     pub(crate) cached: Option<CachedReads>,
     /// The secondaries that sessions are written through to.
     pub(crate) registered: Vec<String>,
@@ -375,17 +381,17 @@ impl From<Opened> for RedisStore {
         let Opened {
             server,
             prefix,
-            listener,
+            ears,
             cached,
             registered,
         } = opened;
-        Self::new(server, prefix, listener, cached, registered)
+        Self::new(server, prefix, ears, cached, registered)
     }
 }
 
 impl Server {
-    /// Whether these servers can keep the promises, and loads the scripts.
-    async fn check(&self, accepted_policy: Option<&str>) -> Result<(), StoreError> {
+    /// Whether these servers can keep the promises, and loads the scripts. Whether all of them have sharded channels.
+    async fn check(&self, accepted_policy: Option<&str>) -> Result<bool, StoreError> {
         let links = self.way.links().await;
         let (links, _) = links.map_err(|error| self.failed(CONNECT, error))?;
         if let Way::Cluster(cluster) = &self.way {
@@ -396,20 +402,18 @@ impl Server {
                 return Err(StoreError::new(CONNECT, node, Fault::Unsuitable(found)));
             }
         }
-        try_join_all(
-            links
-                .iter()
-                .map(|link| self.check_one(link, accepted_policy)),
-        )
-        .await?;
-        Ok(())
+        let check = links.iter();
+        let check = check.map(|link| self.check_one(link, accepted_policy));
+        let shards = try_join_all(check).await?;
+        Ok(shards.into_iter().all(|shards| shards))
     }
 
+    /// Whether it has sharded channels.
     async fn check_one(
         &self,
         link: &Link,
         accepted_policy: Option<&str>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let fail = |fault| StoreError::new(CONNECT, link.node().to_owned(), fault);
         let ask = async |pipeline| {
             let answers = link.call(&pipeline).await;
@@ -425,9 +429,12 @@ impl Server {
         let [time, info] = &answers[..] else {
             return Err(fail(Fault::Protocol));
         };
+        // Unless it says otherwise: those who wait look as well.
+        let mut shards = true;
         match ServerInfo::read(info) {
             Some(info) => {
                 info.check(accepted_policy).map_err(fail)?;
+                shards = info.version() >= (7, 0);
                 // Keys of several sessions are in several slots of a cluster.
                 if info.is_standalone() {
                     link.join_scripts();
@@ -449,7 +456,7 @@ impl Server {
         if let Some(now) = read_time(time) {
             self.time.heard(now);
         }
-        Ok(())
+        Ok(shards)
     }
 
     /// Whether the server can be heard of often enough.

@@ -92,18 +92,27 @@ impl Cluster {
 
     /// The ways to all masters, and the number of the map that says so.
     pub(crate) async fn masters(self: &Arc<Self>) -> Result<(Vec<Link>, u64), CallError> {
+        let (addresses, number) = self.addresses().await?;
+        let links = addresses.iter().map(|address| self.link_to(address));
+        Ok((links.collect::<Result<_, _>>()?, number))
+    }
+
+    /// The addresses of all masters, and clients to hear of what happens there.
+    pub(crate) async fn listeners(self: &Arc<Self>) -> Result<Vec<(Arc<str>, Client)>, CallError> {
+        let (addresses, _) = self.addresses().await?;
+        let listeners = addresses.into_iter().map(|address| self.listener(address));
+        listeners.collect()
+    }
+
+    async fn addresses(self: &Arc<Self>) -> Result<(Vec<Arc<str>>, u64), CallError> {
         if self.map().owners.is_empty() {
             self.ask_for_map().await?;
         }
-        let (mut addresses, number) = {
-            let map = self.map();
-            let addresses: Vec<Arc<str>> = map.owners.iter().flatten().cloned().collect();
-            (addresses, map.number)
-        };
+        let map = self.map();
+        let mut addresses: Vec<Arc<str>> = map.owners.iter().flatten().cloned().collect();
         addresses.sort_unstable();
         addresses.dedup();
-        let links = addresses.iter().map(|address| self.link_to(address));
-        Ok((links.collect::<Result<_, _>>()?, number))
+        Ok((addresses, map.number))
     }
 
     /// The way to the master of a slot; of none, to any master.
@@ -116,24 +125,26 @@ impl Cluster {
         self.known_owner(slot).ok_or_else(unserved)
     }
 
-    /// The address of the master of a slot, and a client for it.
-    pub(crate) async fn place_of(
+    /// The address of the master of a slot, and a client to hear of what happens there.
+    pub(crate) async fn listener_of(
         self: &Arc<Self>,
         slot: u16,
     ) -> Result<(Arc<str>, Client), CallError> {
-        let address = match self.map().owner(slot) {
-            Some(address) => address,
-            None => {
-                self.ask_for_map().await?;
-                let owner = self.map().owner(slot);
-                owner.ok_or_else(|| CallError::refused(Fault::Unserved))?
-            }
-        };
-        let client = self
-            .info_of(&address)
-            .and_then(|info| link::open_pushing(&info).ok());
-        let client = client.ok_or_else(|| CallError::refused(Fault::Protocol))?;
-        Ok((address, client))
+        let mut owner = self.map().owner(slot);
+        if owner.is_none() {
+            self.ask_for_map().await?;
+            owner = self.map().owner(slot);
+        }
+        self.listener(owner.ok_or_else(|| CallError::refused(Fault::Unserved))?)
+    }
+
+    fn listener(&self, address: Arc<str>) -> Result<(Arc<str>, Client), CallError> {
+        let info = self.info_of(&address);
+        let client = info.and_then(|info| link::open_pushing(&info).ok());
+        Ok((
+            address,
+            client.ok_or_else(|| CallError::refused(Fault::Protocol))?,
+        ))
     }
 
     fn known_owner(&self, slot: Option<u16>) -> Option<Link> {
@@ -258,10 +269,13 @@ impl Cluster {
     }
 
     /// Asks for the map, without anybody waiting for it.
-    fn ask_behind(self: &Arc<Self>) {
+    pub(crate) fn ask_behind(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         if !self.is_asked_behind.swap(true, Ordering::AcqRel) {
             let cluster = Arc::clone(self);
-            tokio::spawn(async move {
+            runtime.spawn(async move {
                 cluster.ask_for_map().await.ok();
                 cluster.is_asked_behind.store(false, Ordering::Release);
             });
@@ -329,9 +343,16 @@ impl Cluster {
         questions.cmd("CLUSTER").arg("SLOTS");
         let answers = self.link_to(address)?.call(&questions).await?;
         if let Some(Value::ServerError(error)) = answers.last() {
+            let fault = match link::server_error(error) {
+                Fault::Protocol => {
+                    Fault::Unsuitable("the server is no node of a cluster".to_owned())
+                }
+                fault => fault,
+            };
+            let source = Some(error.clone().into());
             return Err(CallError {
-                fault: link::server_error(error),
-                source: Some(error.clone().into()),
+                fault,
+                source,
                 sent: false,
             });
         }

@@ -84,8 +84,12 @@ impl<S: Contended> Grants for Asked<'_, S> {
         self.store.check(self.key).await
     }
 
+    async fn listen(&self) {
+        self.store.waiters().listen(self.key).await;
+    }
+
     fn queued(&self) -> Queued {
-        self.store.waiters().queued()
+        self.store.waiters().queued(self.key)
     }
 
     async fn look(&self, place: &Place, queued: &Queued) -> Result<Option<Granted>, AcquireError> {
@@ -116,7 +120,7 @@ impl<S: Contended> Grants for Asked<'_, S> {
                 Some(Value::Int(ahead)) => usize::try_from(ahead).unwrap_or_default(),
                 _ => 0,
             };
-            let look_at = server.clock.now() + store.waiters().look_after(queued, left);
+            let look_at = server.clock.now() + store.waiters().look_after(key, queued, left);
             place.waits(answer.now, ahead, look_at);
             return Ok(None);
         }

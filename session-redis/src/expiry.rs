@@ -1,6 +1,7 @@
 //! Hearing of sessions that have run out.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -8,9 +9,9 @@ use std::{
 use redis::{Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use session_core::ExpiryNotice;
 use session_lock::link::listen;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::{keys::session_of_record, store::Inner};
+use crate::{cluster::Cluster, keys::session_of_record, store::Inner};
 
 // A server that cannot be reached is asked again after that; what expires meanwhile is not heard of.
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
@@ -42,6 +43,32 @@ pub(crate) async fn watch(store: Weak<Inner>, client: Client, notice: ExpiryNoti
             }
         }
         drop(connection);
+        clock.sleep_until(clock.now() + RESUBSCRIBE).await;
+    }
+}
+
+/// The same of all masters of a cluster, also of those that come later.
+pub(crate) async fn watch_all(store: Weak<Inner>, cluster: Arc<Cluster>, notice: ExpiryNotice) {
+    let mut watched: HashMap<String, JoinHandle<()>> = HashMap::new();
+    while let Some(inner) = store.upgrade() {
+        let clock = Arc::clone(&inner.server.clock);
+        drop(inner);
+        if let Ok(masters) = cluster.listeners().await {
+            // Of one that is a master no more, nothing is heard twice.
+            watched.retain(|address, watching| {
+                let is_master = masters.iter().any(|(master, _)| **master == **address);
+                if !is_master {
+                    watching.abort();
+                }
+                is_master
+            });
+            for (address, client) in masters {
+                watched.entry(address.to_string()).or_insert_with(|| {
+                    let (store, notice) = (Weak::clone(&store), Arc::clone(&notice));
+                    tokio::spawn(watch(store, client, notice))
+                });
+            }
+        }
         clock.sleep_until(clock.now() + RESUBSCRIBE).await;
     }
 }

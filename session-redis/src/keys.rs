@@ -217,6 +217,11 @@ impl Prefix {
     pub(crate) fn channel(&self, process: u64) -> String {
         format!("{}:wake:{process:016x}", self.0)
     }
+
+    /// The same in a cluster: for the locks of one bucket, and in its slot.
+    pub(crate) fn shard_channel(&self, bucket: u16, process: u64) -> String {
+        format!("{}:{{{bucket:04x}}}:wake:{process:016x}", self.0)
+    }
 }
 
 fn checked(prefix: &str) -> Result<Box<str>, ConfigError> {

@@ -28,6 +28,7 @@ mod schedules; // tests of lines and cohorts under thousands of schedules
 mod scripts; // the only place that loads scripts; Lua stands in lua/
 mod secondary; // Redis as a secondary interface
 mod server_time;
+mod shards; // hearing of locks in a cluster
 mod store; // RedisStore: one method for each request
 mod sync; // what lines and cohorts are synchronised by
 mod under_lease; // what calls under a lease come to

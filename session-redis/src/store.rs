@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Client, Cmd, Value};
+use redis::{Cmd, Value};
 use session_core::{
     AcquireError, Attempt, BadRecord, Capabilities, CommitError, Committed, ConfigError, Creation,
     DestroyError, Error, ExpiryNotice, Fault, Granted, Header, Listed, LockRequest, Outbox,
@@ -36,7 +36,7 @@ use crate::{
     server_time::millis,
     under_lease,
     users::First,
-    waiters::Waiters,
+    waiters::{Ears, Waiters},
     write::{self, Encoded, Flight},
 };
 
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) prefix: Prefix,
     keeper: Keeper<SessionKey>,
     pub(crate) waiters: Waiters,
+    ears: Ears,
     pub(crate) cohorts: Cohorts,
     pub(crate) cached: Option<Arc<CachedReads>>,
     /// What waits for secondaries, once there are any.
@@ -72,7 +73,7 @@ impl RedisStore {
     pub(crate) fn new(
         server: Server,
         prefix: Prefix,
-        client: Option<Client>,
+        ears: Ears,
         cached: Option<CachedReads>,
         registered: Vec<String>,
     ) -> Self {
@@ -83,18 +84,14 @@ impl RedisStore {
             prefix: prefix.clone(),
         };
         let keeper = Keeper::new(Arc::new(leases), Arc::clone(&server.clock));
-        let waiters = Waiters::new(
-            Arc::clone(&server),
-            client,
-            prefix.channel(process),
-            prefix.clone(),
-        );
+        let waiters = Waiters::new(Arc::clone(&server), ears.clone(), prefix.clone(), process);
         Self {
             inner: Arc::new(Inner {
                 server,
                 prefix,
                 keeper,
                 waiters,
+                ears,
                 cohorts: Cohorts::default(),
                 cached: cached.map(Arc::new),
                 outbox: OnceLock::new(),
@@ -601,16 +598,26 @@ impl PrimaryStore for RedisStore {
     }
 
     fn on_expiry(&self, notice: ExpiryNotice) {
-        let Some(client) = self.inner.waiters.client() else {
-            tracing::warn!("a connection pool cannot hear of sessions that run out");
+        if matches!(self.inner.ears, Ears::None) {
+            tracing::warn!(
+                "nothing is heard here of sessions that run out: over a pool, or a cluster before 7.0"
+            );
             return;
-        };
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             tracing::warn!("without a runtime nothing is heard of sessions that run out");
             return;
         };
         let store = Arc::downgrade(&self.inner);
-        runtime.spawn(expiry::watch(store, client.clone(), notice));
+        match &self.inner.ears {
+            Ears::None => {}
+            Ears::Server(client) => {
+                runtime.spawn(expiry::watch(store, client.clone(), notice));
+            }
+            Ears::Cluster(cluster) => {
+                runtime.spawn(expiry::watch_all(store, Arc::clone(cluster), notice));
+            }
+        }
     }
 
     async fn lock(&self, key: &SessionKey, request: &LockRequest) -> Result<Granted, AcquireError> {

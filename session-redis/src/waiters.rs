@@ -15,10 +15,12 @@ use tokio::sync::mpsc;
 use session_lock::link::{self, CallError, Entry};
 
 use crate::{
+    cluster::Cluster,
     delivery::Server,
     keys::{Prefix, session_of},
     lines::{Lines, Queued},
     server_time::millis,
+    shards::Shards,
 };
 
 /// Who waits in this process, and how it hears that it is its turn.
@@ -29,10 +31,21 @@ pub(crate) struct Waiters {
     lines: Arc<Lines>,
     listening: Arc<Listening>,
     server: Arc<Server>,
-    /// `None`: only a pool of connections is there, which cannot receive messages.
     client: Option<Client>,
+    shards: Option<Arc<Shards>>,
     channel: String,
     prefix: Prefix,
+}
+
+/// Where messages are heard.
+#[derive(Clone, Debug)]
+pub(crate) enum Ears {
+    /// Nowhere: a pool of connections cannot receive any.
+    None,
+    /// From the only server.
+    Server(Client),
+    /// From the node of a cluster that has the bucket.
+    Cluster(Arc<Cluster>),
 }
 
 #[derive(Debug, Default)]
@@ -44,25 +57,25 @@ struct Listening {
 }
 
 impl Waiters {
-    pub(crate) fn new(
-        server: Arc<Server>,
-        client: Option<Client>,
-        channel: String,
-        prefix: Prefix,
-    ) -> Self {
+    pub(crate) fn new(server: Arc<Server>, ears: Ears, prefix: Prefix, process: u64) -> Self {
+        let lines = Arc::<Lines>::default();
+        let (client, shards) = match ears {
+            Ears::None => (None, None),
+            Ears::Server(client) => (Some(client), None),
+            Ears::Cluster(cluster) => {
+                let shards = Shards::new(cluster, Arc::clone(&lines), prefix.clone(), process);
+                (None, Some(shards))
+            }
+        };
         Self {
-            lines: Arc::default(),
+            lines,
             listening: Arc::default(),
             server,
             client,
-            channel,
+            shards,
+            channel: prefix.channel(process),
             prefix,
         }
-    }
-
-    /// Where messages can be heard; `None` on a pool.
-    pub(crate) const fn client(&self) -> Option<&Client> {
-        self.client.as_ref()
     }
 
     /// Who waits in this process.
@@ -70,23 +83,43 @@ impl Waiters {
         &self.lines
     }
 
-    /// How this process is to stand in the server's queue for a lock.
-    pub(crate) fn queued(&self) -> Queued {
-        self.ensure_running();
-        if self.hears() {
-            Queued::new(&self.channel, OFFER)
-        } else {
-            Queued::new("", BLIND_OFFER)
+    /// Makes ready to hear of the lock of a session.
+    pub(crate) async fn listen(&self, key: &SessionKey) {
+        if let Some(shards) = &self.shards {
+            shards.listen(key).await;
         }
     }
 
-    fn hears(&self) -> bool {
-        self.listening.hears.load(Ordering::Acquire)
+    /// How this process is to stand in the server's queue for a lock.
+    pub(crate) fn queued(&self, key: &SessionKey) -> Queued {
+        self.ensure_running();
+        if !self.hears(key) {
+            return Queued::new("", BLIND_OFFER);
+        }
+        match &self.shards {
+            Some(shards) => Queued::new(&shards.channel(key), OFFER),
+            None => Queued::new(&self.channel, OFFER),
+        }
+    }
+
+    fn hears(&self, key: &SessionKey) -> bool {
+        match &self.shards {
+            Some(shards) => shards.hears(key),
+            None => self.listening.hears.load(Ordering::Acquire),
+        }
     }
 
     /// How long the first in line waits for a message before it looks by itself, `left` being what the lock has left.
-    pub(crate) fn look_after(&self, queued: &Queued, left: Duration) -> Duration {
-        let is_told = queued.is_told() && self.hears();
+    pub(crate) fn look_after(&self, key: &SessionKey, queued: &Queued, left: Duration) -> Duration {
+        let is_told = queued.is_told() && self.hears(key);
+        if let Some(shards) = &self.shards
+            && queued.is_told()
+            && !is_told
+        {
+            // Its slot has moved, or its connection has ended.
+            let (shards, key) = (Arc::clone(shards), *key);
+            tokio::spawn(async move { shards.listen(&key).await });
+        }
         let longest = if is_told { LOOK } else { BLIND_LOOK };
         // One millisecond more: the server expires on a millisecond grid.
         longest.min(left + Duration::from_millis(1))
@@ -213,7 +246,7 @@ impl Listener {
 
 /// A lock was offered to this process, or there is nothing left to wait for. If nobody here waits any more, the queue is
 /// being left: with that the next process gets the lock.
-fn heard(lines: &Lines, message: &[Value]) {
+pub(crate) fn heard(lines: &Lines, message: &[Value]) {
     if let [_channel, Value::BulkString(lock)] = message
         && let Some(key) = str::from_utf8(lock).ok().and_then(session_of)
     {

@@ -17,6 +17,11 @@ pub(crate) trait Grants: Sync {
     /// Whether there is a session whose lock can be waited for.
     fn check(&self) -> impl Future<Output = Result<(), AcquireError>> + Send;
 
+    /// Makes ready to hear that it is this process' turn. Without that, it looks by itself.
+    fn listen(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// How this process is to stand in the queue for the lock.
     fn queued(&self) -> Queued;
 
@@ -55,6 +60,13 @@ pub(crate) async fn lock(
     } else if request.wait.is_zero() {
         // Nobody goes ahead of those who wait; but there may be nothing left to wait for.
         grants.check().await?;
+    }
+    if !request.wait.is_zero() {
+        tokio::select! {
+            biased;
+            granted = place.passed_on() => return Ok(granted),
+            () = grants.listen() => {}
+        }
     }
     loop {
         if let Some(granted) = place.take_passed_on() {

@@ -34,18 +34,23 @@ impl ServerInfo {
         self.field("redis_mode") == Some("cluster")
     }
 
+    /// The first two numbers of the version; zeros if it is not told. Valkey tells which Redis it is like.
+    pub fn version(&self) -> (u32, u32) {
+        let version = self.field("redis_version").unwrap_or_default();
+        let mut numbers = version
+            .split('.')
+            .map_while(|number| number.parse::<u32>().ok());
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
     /// Whether the server keeps what it is given: new enough, no replica, loaded, and evicting nothing, unless its
     /// policy is accepted by name.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, accepted_policy: Option<&str>) -> Result<(), Fault> {
-        let version = self.field("redis_version").unwrap_or_default();
-        let mut numbers = version
-            .split('.')
-            .map_while(|number| number.parse::<u32>().ok());
-        let known = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if known < (6, 2) {
+        if self.version() < (6, 2) {
+            let version = self.field("redis_version").unwrap_or_default();
             return Err(Fault::Unsuitable(format!(
                 "the server has version {version:?}; needed is 6.2 or newer"
             )));

@@ -1,4 +1,6 @@
 -- Tells the processes `waiting` for `lock` (`hand_over` says how they are written) that it is gone. Never fails.
 for _, process in ipairs(waiting) do
-  if #process > 18 then redis.pcall('PUBLISH', string.sub(process, 19), lock) end
+  local channel = string.sub(process, 19)
+  local publish = string.find(channel, '{', 1, true) and 'SPUBLISH' or 'PUBLISH'
+  if channel ~= '' then redis.pcall(publish, channel, lock) end
 end

@@ -7,6 +7,7 @@ use super::{SanicStore, format::LONGEST, scripts::Scripts};
 use crate::{
     RedisStore, RedisStoreBuilder,
     keys::{Prefix, SanicPrefix},
+    waiters::Ears,
 };
 
 /// Settings of a [`SanicStore`].
@@ -91,13 +92,12 @@ impl SanicStoreBuilder {
             }
         }
         let prefix = Prefix::sharing(opened.prefix, theirs);
-        Ok(SanicStore::new(
-            server,
-            scripts,
-            prefix,
-            opened.listener,
-            self.expiry,
-        ))
+        let ears = match opened.ears {
+            // Each of these sessions is in a slot of its own: too many to listen in.
+            Ears::Cluster(_) => Ears::None,
+            ears => ears,
+        };
+        Ok(SanicStore::new(server, scripts, prefix, ears, self.expiry))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Client, Value};
+use redis::Value;
 use session_core::{
     AcquireError, Attempt, BadRecord, Bucket, Capabilities, Codec, CommitError, CommitId,
     Committed, Creation, DestroyError, Digest, Fault, Granted, HEADER_MAX, Header, LockRequest,
@@ -34,7 +34,7 @@ use crate::{
     scripts::Code,
     server_time::millis,
     under_lease,
-    waiters::Waiters,
+    waiters::{Ears, Waiters},
     write,
 };
 
@@ -122,7 +122,7 @@ impl SanicStore {
         server: Arc<Server>,
         scripts: Scripts,
         prefix: Prefix,
-        listener: Option<Client>,
+        ears: Ears,
         expiry: Duration,
     ) -> Self {
         let process = getrandom::u64().expect("the operating system gives random bytes");
@@ -135,8 +135,7 @@ impl SanicStore {
             head_ttl_ms: Arc::clone(&head_ttl_ms),
         };
         let keeper = Keeper::new(Arc::new(leases), Arc::clone(&server.clock));
-        let channel = prefix.channel(process);
-        let waiters = Waiters::new(Arc::clone(&server), listener, channel, prefix.clone());
+        let waiters = Waiters::new(Arc::clone(&server), ears, prefix.clone(), process);
         Self {
             inner: Arc::new(Inner {
                 server,

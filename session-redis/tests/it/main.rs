@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cached;
+mod cluster;
 mod cohort;
 mod conformance;
 mod delivery;

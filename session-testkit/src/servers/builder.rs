@@ -106,10 +106,25 @@ impl RedisServerBuilder {
     ///
     /// # Panics
     /// If `masters` is 0.
-    pub async fn start_cluster(mut self, masters: usize) -> Result<RedisCluster, ServerError> {
+    pub async fn start_cluster(self, masters: usize) -> Result<RedisCluster, ServerError> {
+        self.start_cluster_with_replicas(masters, 0).await
+    }
+
+    /// Starts a cluster of `masters` nodes, and so many replicas of each: behind the masters, in their order.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// If `masters` is 0.
+    pub async fn start_cluster_with_replicas(
+        mut self,
+        masters: usize,
+        replicas: usize,
+    ) -> Result<RedisCluster, ServerError> {
         let kind = self.resolved_kind().await?;
         self.config.cluster = true;
-        RedisCluster::launch(kind, &self.config, masters).await
+        RedisCluster::launch(kind, &self.config, masters, replicas).await
     }
 
     async fn resolved_kind(&self) -> Result<ServerKind, ServerError> {

@@ -8,7 +8,7 @@ use super::{RedisServer, RedisServerBuilder, ServerError, ServerKind};
 const SLOTS: usize = 16_384;
 const MIGRATE_TIMEOUT_MS: u64 = 10_000;
 
-/// A Redis Cluster of masters without replicas.
+/// A Redis Cluster.
 ///
 /// Nodes are named by their place, from 0. A slot moves in the steps of the cluster's own protocol,
 /// so that a test can stop between them:
@@ -54,6 +54,7 @@ impl RedisCluster {
         kind: ServerKind,
         config: &Config,
         masters: usize,
+        replicas: usize,
     ) -> Result<Self, ServerError> {
         assert!(masters > 0, "a cluster has a node");
         let mut cluster = Self {
@@ -70,9 +71,33 @@ impl RedisCluster {
             node.add_slots(slots_of(number, masters)).await?;
             cluster.nodes.push(node);
         }
+        for _ in 0..masters * replicas {
+            let node = RedisServer::launch_without_slots(kind, config, false).await?;
+            cluster.ids.push(cluster_command(&node, &["MYID"]).await?);
+            cluster.nodes.push(node);
+        }
         cluster.introduce().await?;
         cluster.wait_ready().await?;
+        for replica in 0..masters * replicas {
+            let (node, master) = (&cluster.nodes[masters + replica], replica / replicas);
+            cluster.replicate(node, master).await?;
+        }
         Ok(cluster)
+    }
+
+    async fn replicate(&self, node: &RedisServer, master: usize) -> Result<(), ServerError> {
+        let () = cluster_command(node, &["REPLICATE", &self.ids[master]]).await?;
+        node.wait_until(|| {
+            Box::pin(async {
+                let info = redis::cmd("INFO").arg("replication").to_owned();
+                let info: String = node.query(&info).await.map_err(|error| error.to_string())?;
+                match info.contains("master_link_status:up") {
+                    true => Ok(()),
+                    false => Err("it has not caught up with its master".to_owned()),
+                }
+            })
+        })
+        .await
     }
 
     async fn introduce(&self) -> Result<(), ServerError> {
@@ -186,14 +211,43 @@ impl RedisCluster {
     /// # Panics
     /// If no node owns the slot.
     pub async fn owner_of(&self, slot: u16) -> Result<usize, ServerError> {
-        let nodes: String = cluster_command(&self.nodes[0], &["NODES"]).await?;
-        let owner = nodes
+        let owner = self.owner_seen_by(0, slot).await?;
+        Ok(owner.expect("a slot has an owner"))
+    }
+
+    async fn owner_seen_by(&self, node: usize, slot: u16) -> Result<Option<usize>, ServerError> {
+        let nodes: String = cluster_command(&self.nodes[node], &["NODES"]).await?;
+        let mut lines = nodes
             .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>())
-            .find(|words| words.iter().skip(8).any(|range| contains(range, slot)))
-            .expect("a slot has an owner");
-        let place = self.ids.iter().position(|id| id == owner[0]);
-        Ok(place.expect("only nodes of the cluster own slots"))
+            .map(|line| line.split(' ').collect::<Vec<_>>());
+        let owner = lines.find(|words| words.iter().skip(8).any(|range| contains(range, slot)));
+        let place = |owner: Vec<&str>| self.ids.iter().position(|id| id == owner[0]);
+        Ok(owner.and_then(place))
+    }
+
+    /// Waits until another node than `old` owns a slot, as `witness` sees it; that node.
+    ///
+    /// # Errors
+    /// [`ServerError::NotReady`] after 30 s.
+    pub async fn successor_of(
+        &self,
+        old: usize,
+        slot: u16,
+        witness: usize,
+    ) -> Result<usize, ServerError> {
+        let node = &self.nodes[witness];
+        node.wait_until(|| {
+            Box::pin(async {
+                let owner = self.owner_seen_by(witness, slot).await;
+                match owner.map_err(|error| error.to_string())? {
+                    Some(owner) if owner != old => Ok(()),
+                    _ => Err("nobody has taken over".to_owned()),
+                }
+            })
+        })
+        .await?;
+        let owner = self.owner_seen_by(witness, slot).await?;
+        Ok(owner.expect("a slot has an owner"))
     }
 
     /// Marks a slot as moving: the old node answers for keys that it still has and sends clients
