@@ -1,4 +1,4 @@
-//! What a URL names: a server, or the nodes of a cluster.
+//! What a URL names: a server, the nodes of a cluster, or the sentinels of a service.
 
 use redis::{Client, ConnectionInfo};
 use session_core::{Fault, StoreError};
@@ -9,12 +9,19 @@ pub(crate) enum Address {
     Server(Client),
     /// Some nodes of a cluster.
     Cluster(Vec<ConnectionInfo>),
+    /// The master of a service, as sentinels name it. `like`: how it is reached, but for its address.
+    Sentinel {
+        sentinels: Vec<ConnectionInfo>,
+        service: String,
+        like: Box<ConnectionInfo>,
+    },
 }
 
 /// What a URL looks like, for errors.
 const FORM: &str = "the URL cannot be used; expected redis://[user[:password]@]host[:port][/database], \
-     redis+cluster://[user[:password]@]host[:port],... for a cluster, rediss://... or rediss+cluster://... with \
-     feature `tls`, or unix:///path";
+     redis+cluster://[user[:password]@]host[:port],... for a cluster, \
+     redis+sentinel://[user[:password]@]host[:port],.../service[/database] for sentinels, all of them with rediss \
+     for TLS (feature `tls`), or unix:///path";
 
 impl Address {
     /// Reads a URL. It may hold a password: of one that cannot be read, nothing is shown.
@@ -24,26 +31,42 @@ impl Address {
             StoreError::new("connect to the store", "a URL that cannot be read", fault)
         };
         let parsed = |url: &str| link::parse_url(url).map_err(|error| refused().with_source(error));
-        let Some((scheme, rest)) = url.split_once("+cluster://") else {
+        let Some((scheme, rest)) = url.split_once("://") else {
             return parsed(url).map(Self::Server);
         };
-        let (user, hosts) = match rest.rsplit_once('@') {
-            Some((user, hosts)) => (format!("{user}@"), hosts),
+        let (tls, kind) = match scheme.split_once('+') {
+            Some((tls @ ("redis" | "rediss"), kind)) => (tls, kind),
+            _ => return parsed(url).map(Self::Server),
+        };
+        let (user, rest) = match rest.rsplit_once('@') {
+            Some((user, rest)) => (format!("{user}@"), rest),
             None => (String::new(), rest),
         };
-        let hosts = hosts.trim_end_matches('/');
-        if !matches!(scheme, "redis" | "rediss") || hosts.is_empty() || hosts.contains('/') {
-            return Err(refused());
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let info = |url: &str| Ok::<_, StoreError>(parsed(url)?.get_connection_info().clone());
+        let hosts = || hosts.split(',');
+        match (kind, path.split_once('/').unwrap_or((path, ""))) {
+            ("cluster", ("", "")) => {
+                let node = |host| info(&format!("{tls}://{user}{host}"));
+                hosts()
+                    .map(node)
+                    .collect::<Result<_, _>>()
+                    .map(Self::Cluster)
+            }
+            ("sentinel", (service, database)) if !service.is_empty() => {
+                let sentinel = |host: &str| {
+                    let port = if host.contains(':') { "" } else { ":26379" };
+                    info(&format!("{tls}://{host}{port}"))
+                };
+                let like = info(&format!("{tls}://{user}master/{database}"))?;
+                Ok(Self::Sentinel {
+                    sentinels: hosts().map(sentinel).collect::<Result<_, _>>()?,
+                    service: service.to_owned(),
+                    like: Box::new(like),
+                })
+            }
+            _ => Err(refused()),
         }
-        let node = |host: &str| {
-            let client = parsed(&format!("{scheme}://{user}{host}"))?;
-            Ok(client.get_connection_info().clone())
-        };
-        let nodes = hosts
-            .split(',')
-            .map(node)
-            .collect::<Result<_, StoreError>>();
-        nodes.map(Self::Cluster)
     }
 }
 
@@ -56,7 +79,7 @@ mod tests {
             Ok(Address::Cluster(nodes)) => {
                 nodes.iter().map(|node| node.addr().to_string()).collect()
             }
-            Ok(Address::Server(_)) => panic!("it names a server"),
+            Ok(_) => panic!("it names something else"),
             Err(error) => panic!("{error}"),
         }
     }
@@ -76,6 +99,24 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_named_by_its_sentinels() {
+        let url = "redis+sentinel://me:secret@a,b:5000/shop/3";
+        let Ok(Address::Sentinel {
+            sentinels,
+            service,
+            like,
+        }) = Address::parse(url)
+        else {
+            panic!("it names a service");
+        };
+        let sentinels: Vec<_> = sentinels.iter().map(|one| one.addr().to_string()).collect();
+        assert_eq!(sentinels, ["a:26379", "b:5000"]);
+        assert_eq!(service, "shop");
+        let settings = like.redis_settings();
+        assert_eq!((settings.username(), settings.db()), (Some("me"), 3));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_not_shown() {
         for bad in [
             "redis+cluster://",
@@ -83,6 +124,9 @@ mod tests {
             "redis+cluster://me:secret@a,,b",
             "redis+cluster://me:secret@a/3",
             "http+cluster://me:secret@a",
+            "redis+sentinel://me:secret@a",
+            "redis+sentinel://me:secret@a/shop/three",
+            "redis+other://me:secret@a",
             "secret",
         ] {
             let Err(refused) = Address::parse(bad) else {

@@ -5,7 +5,7 @@ use redis::{Client, ConnectionInfo, Pipeline, Value};
 use session_core::{ConfigError, Error, Fault, StoreError, StoreTime};
 use session_lock::{
     Clock, SystemClock,
-    link::{self, CallError, Link, ServerInfo, Source, connection_fault, server_error},
+    link::{self, CallError, Link, ServerInfo, Settings, Source, connection_fault, server_error},
 };
 
 use crate::{
@@ -17,7 +17,9 @@ use crate::{
     keys::Prefix,
     outbox,
     scripts::Current,
+    sentinel::{self, IsMaster, Master, Sentinels},
     server_time::ServerTime,
+    store::Inner,
     waiters::Ears,
     way::Way,
 };
@@ -40,7 +42,9 @@ impl RedisStore {
     /// A store on the server at `url`, with the default settings.
     ///
     /// `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS (feature `tls`); `unix:///path/to/socket`;
-    /// `redis+cluster://[user[:password]@]host[:port],...` or `rediss+cluster://` for a Redis Cluster, by some of its nodes.
+    /// `redis+cluster://[user[:password]@]host[:port],...` for a Redis Cluster, by some of its nodes;
+    /// `redis+sentinel://[user[:password]@]host[:port],.../service[/database]` for the master of a service, by its sentinels,
+    /// which are asked without a password. Both with TLS as `rediss+...`.
     ///
     /// # Errors
     /// [`Error::Store`] within the call timeout (1 s) when the server cannot be reached or used: wrong address or
@@ -173,7 +177,77 @@ impl RedisStoreBuilder {
         match Address::parse(url)? {
             Address::Server(client) => self.open_client(client).await,
             Address::Cluster(nodes) => self.open_cluster(nodes).await,
+            Address::Sentinel {
+                sentinels,
+                service,
+                like,
+            } => self.open_service(&sentinels, service, *like).await,
         }
+    }
+
+    /// Connects to the master of a service, as these sentinels name it, and follows it. `like`: a client with the user, the
+    /// database and the TLS settings of the servers; its address is not used.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); and when no sentinel knows the service.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn from_sentinels(
+        self,
+        sentinels: impl IntoIterator<Item = Client> + Send,
+        service: impl Into<String> + Send,
+        like: Client,
+    ) -> Result<RedisStore, Error> {
+        let sentinels = sentinels.into_iter();
+        let sentinels = sentinels.map(|one| one.get_connection_info().clone());
+        let (sentinels, service): (Vec<_>, _) = (sentinels.collect(), service.into());
+        let like = like.get_connection_info().clone();
+        Ok(self.open_service(&sentinels, service, like).await?.into())
+    }
+
+    async fn open_service(
+        self,
+        sentinels: &[ConnectionInfo],
+        service: String,
+        like: ConnectionInfo,
+    ) -> Result<Opened, Error> {
+        if sentinels.is_empty() {
+            let allowed = "at least one";
+            return Err(ConfigError::new("sentinels", "none".to_owned(), allowed).into());
+        }
+        let (link, master, database) = self.way_by(sentinels, service, like)?;
+        let ears = Ears::Server(master.listening());
+        let opened = self.start(Way::Server(link), ears, Some(database)).await?;
+        Ok(Opened {
+            master: Some(master),
+            ..opened
+        })
+    }
+
+    fn way_by(
+        &self,
+        sentinels: &[ConnectionInfo],
+        service: String,
+        like: ConnectionInfo,
+    ) -> Result<(Link, Arc<Master>, i64), StoreError> {
+        let sentinels = Sentinels::new(sentinels, service, like, self.call_timeout);
+        let sentinels = sentinels.map_err(|error| {
+            let fault = connection_fault(&error);
+            StoreError::new(CONNECT, "the sentinels", fault).with_source(error)
+        })?;
+        let (name, database) = (Arc::clone(sentinels.name()), sentinels.database());
+        let master = Master::new(&Arc::new(sentinels));
+        let settings = Settings {
+            greeting: Some(Arc::new(IsMaster)),
+            ..Settings::new(self.call_timeout)
+        };
+        let source = Source::Sought(Arc::clone(&master) as _);
+        Ok((
+            Link::with_settings(source, name, settings),
+            master,
+            database,
+        ))
     }
 
     /// Connects to the cluster that the servers of these clients belong to: some of its nodes, from which all others are
@@ -222,8 +296,12 @@ impl RedisStoreBuilder {
     async fn open_client(self, client: Client) -> Result<Opened, Error> {
         let (link, listener) = self.ways_to(&client)?;
         let database = listener.get_connection_info().redis_settings().db();
-        self.start(Way::Server(link), Ears::Server(listener), Some(database))
-            .await
+        self.start(
+            Way::Server(link),
+            Ears::Server(Arc::new(listener)),
+            Some(database),
+        )
+        .await
     }
 
     /// The server at `url`, without a look at it.
@@ -238,6 +316,14 @@ impl RedisStoreBuilder {
             Address::Cluster(nodes) => {
                 let cluster = Cluster::new(nodes, self.call_timeout);
                 (Way::Cluster(Arc::new(cluster)), 0)
+            }
+            Address::Sentinel {
+                sentinels,
+                service,
+                like,
+            } => {
+                let (link, _, database) = self.way_by(&sentinels, service, *like)?;
+                (Way::Server(link), database)
             }
         };
         Ok((self.server(way, Some(database)), prefix))
@@ -279,10 +365,10 @@ impl RedisStoreBuilder {
         }
         let registered = outbox::registered(&server, &prefix).await?;
         let cached = match (self.max_staleness, &ears) {
-            (Some(bound), Ears::Server(client)) => {
+            (Some(bound), Ears::Server(finder)) => {
                 server.check_staleness(bound).await?;
                 let entries = Entries::new(bound, self.cache_memory, Arc::clone(&server.clock));
-                Some(CachedReads::new(client.clone(), &server, entries))
+                Some(CachedReads::new(Arc::clone(finder), &server, entries))
             }
             _ => None,
         };
@@ -292,6 +378,7 @@ impl RedisStoreBuilder {
             ears,
             cached,
             registered,
+            master: None,
         })
     }
 
@@ -371,6 +458,8 @@ pub(crate) struct Opened {
     pub(crate) cached: Option<CachedReads>,
     /// The secondaries that sessions are written through to.
     pub(crate) registered: Vec<String>,
+    /// The master that is to be followed.
+    master: Option<Arc<Master>>,
 }
 
 const CONNECT: &str = "connect to the store";
@@ -384,8 +473,14 @@ impl From<Opened> for RedisStore {
             ears,
             cached,
             registered,
+            master,
         } = opened;
-        Self::new(server, prefix, ears, cached, registered)
+        let store = Self::new(server, prefix, ears, cached, registered);
+        if let Some(master) = master {
+            let inner = Arc::downgrade(&store.inner);
+            tokio::spawn(sentinel::look_after(inner, master, Inner::renew));
+        }
+        store
     }
 }
 

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use redis::{Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use session_core::ExpiryNotice;
-use session_lock::link::listen;
+use session_lock::link::{Finder, listen};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{cluster::Cluster, keys::session_of_record, store::Inner};
@@ -17,12 +17,10 @@ use crate::{cluster::Cluster, keys::session_of_record, store::Inner};
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
 
 /// Tells `notice` of records of this store that the server lets expire, for as long as the store lives.
-pub(crate) async fn watch(store: Weak<Inner>, client: Client, notice: ExpiryNotice) {
-    let database = client.get_connection_info().redis_settings().db();
-    let channel = format!("__keyevent@{database}__:expired");
+pub(crate) async fn watch(store: Weak<Inner>, finder: Arc<dyn Finder>, notice: ExpiryNotice) {
     while let Some(inner) = store.upgrade() {
         let (sender, mut messages) = mpsc::unbounded_channel();
-        let connection = subscribe(&inner, &client, sender, &channel).await;
+        let connection = subscribe(&inner, &*finder, sender).await;
         let (clock, prefix) = (Arc::clone(&inner.server.clock), inner.prefix.clone());
         drop(inner);
         let mut connected = connection.is_some();
@@ -38,6 +36,7 @@ pub(crate) async fn watch(store: Weak<Inner>, client: Client, notice: ExpiryNoti
                     Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => connected = false,
                     _ => {}
                 },
+                () = finder.changed() => connected = false,
                 // Looks whether the store is still there.
                 () = clock.sleep_until(clock.now() + RESUBSCRIBE) => {}
             }
@@ -65,7 +64,7 @@ pub(crate) async fn watch_all(store: Weak<Inner>, cluster: Arc<Cluster>, notice:
             for (address, client) in masters {
                 watched.entry(address.to_string()).or_insert_with(|| {
                     let (store, notice) = (Weak::clone(&store), Arc::clone(&notice));
-                    tokio::spawn(watch(store, client, notice))
+                    tokio::spawn(watch(store, Arc::new(client), notice))
                 });
             }
         }
@@ -75,12 +74,14 @@ pub(crate) async fn watch_all(store: Weak<Inner>, cluster: Arc<Cluster>, notice:
 
 async fn subscribe(
     inner: &Inner,
-    client: &Client,
+    finder: &dyn Finder,
     messages: mpsc::UnboundedSender<PushInfo>,
-    channel: &str,
 ) -> Option<MultiplexedConnection> {
     let limit = inner.server.way.call_timeout();
-    let mut connection = listen(client, messages, limit).await.ok()?;
+    let database = inner.server.database.unwrap_or_default();
+    let channel = format!("__keyevent@{database}__:expired");
+    let client = finder.find().await.ok()?;
+    let mut connection = listen(&client, messages, limit).await.ok()?;
     let subscribed = tokio::time::timeout(limit, connection.subscribe(channel)).await;
     matches!(subscribed, Ok(Ok(()))).then_some(connection)
 }

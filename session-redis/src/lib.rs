@@ -27,6 +27,7 @@ mod sanic; // sessions shared with Python services
 mod schedules; // tests of lines and cohorts under thousands of schedules
 mod scripts; // the only place that loads scripts; Lua stands in lua/
 mod secondary; // Redis as a secondary interface
+mod sentinel; // the master of a service, as its sentinels name it
 mod server_time;
 mod shards; // hearing of locks in a cluster
 mod store; // RedisStore: one method for each request

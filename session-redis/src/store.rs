@@ -37,6 +37,7 @@ use crate::{
     under_lease,
     users::First,
     waiters::{Ears, Waiters},
+    way::Way,
     write::{self, Encoded, Flight},
 };
 
@@ -145,6 +146,16 @@ impl RedisStore {
 }
 
 impl Inner {
+    /// Another server is the master now.
+    pub(crate) fn renew(&self) {
+        if let Way::Server(link) = &self.server.way {
+            link.renew();
+        }
+        if let Some(cached) = &self.cached {
+            cached.renew();
+        }
+    }
+
     pub(crate) fn next_attempt(&self) -> Attempt {
         Attempt {
             process: self.process,
@@ -611,8 +622,8 @@ impl PrimaryStore for RedisStore {
         let store = Arc::downgrade(&self.inner);
         match &self.inner.ears {
             Ears::None => {}
-            Ears::Server(client) => {
-                runtime.spawn(expiry::watch(store, client.clone(), notice));
+            Ears::Server(finder) => {
+                runtime.spawn(expiry::watch(store, Arc::clone(finder), notice));
             }
             Ears::Cluster(cluster) => {
                 runtime.spawn(expiry::watch_all(store, Arc::clone(cluster), notice));

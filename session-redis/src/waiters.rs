@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use redis::{Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use session_core::{Fault, SessionKey};
 use tokio::sync::mpsc;
 
-use session_lock::link::{self, CallError, Entry};
+use session_lock::link::{self, CallError, Entry, Finder};
 
 use crate::{
     cluster::Cluster,
@@ -31,7 +31,7 @@ pub(crate) struct Waiters {
     lines: Arc<Lines>,
     listening: Arc<Listening>,
     server: Arc<Server>,
-    client: Option<Client>,
+    finder: Option<Arc<dyn Finder>>,
     shards: Option<Arc<Shards>>,
     channel: String,
     prefix: Prefix,
@@ -43,7 +43,7 @@ pub(crate) enum Ears {
     /// Nowhere: a pool of connections cannot receive any.
     None,
     /// From the only server.
-    Server(Client),
+    Server(Arc<dyn Finder>),
     /// From the node of a cluster that has the bucket.
     Cluster(Arc<Cluster>),
 }
@@ -59,9 +59,9 @@ struct Listening {
 impl Waiters {
     pub(crate) fn new(server: Arc<Server>, ears: Ears, prefix: Prefix, process: u64) -> Self {
         let lines = Arc::<Lines>::default();
-        let (client, shards) = match ears {
+        let (finder, shards) = match ears {
             Ears::None => (None, None),
-            Ears::Server(client) => (Some(client), None),
+            Ears::Server(finder) => (Some(finder), None),
             Ears::Cluster(cluster) => {
                 let shards = Shards::new(cluster, Arc::clone(&lines), prefix.clone(), process);
                 (None, Some(shards))
@@ -71,7 +71,7 @@ impl Waiters {
             lines,
             listening: Arc::default(),
             server,
-            client,
+            finder,
             shards,
             channel: prefix.channel(process),
             prefix,
@@ -134,7 +134,7 @@ impl Waiters {
                 lines: Arc::clone(&self.lines),
                 listening: Arc::clone(&self.listening),
                 server: Arc::clone(&self.server),
-                client: self.client.clone(),
+                finder: self.finder.clone(),
                 channel: self.channel.clone(),
                 prefix: self.prefix.clone(),
             };
@@ -162,7 +162,7 @@ struct Listener {
     lines: Arc<Lines>,
     listening: Arc<Listening>,
     server: Arc<Server>,
-    client: Option<Client>,
+    finder: Option<Arc<dyn Finder>>,
     channel: String,
     prefix: Prefix,
 }
@@ -173,8 +173,8 @@ impl Listener {
         // The subscription lives as long as its connection.
         let mut connection = None;
         while !self.listening.closed.load(Ordering::Acquire) {
-            if let (None, Some(client)) = (&connection, &self.client) {
-                connection = self.subscribe(client, ended.clone()).await;
+            if let (None, Some(finder)) = (&connection, &self.finder) {
+                connection = self.subscribe(&**finder, ended.clone()).await;
                 // What was published while nobody listened is lost.
                 self.lines.wake_all();
             }
@@ -182,9 +182,13 @@ impl Listener {
                 self.leave(&key, &queued).await;
             }
             let clock = &self.server.clock;
-            let is_deaf = connection.is_none() && self.client.is_some();
+            let is_deaf = connection.is_none() && self.finder.is_some();
             tokio::select! {
                 _ = endings.recv() => {
+                    self.listening.hears.store(false, Ordering::Release);
+                    connection = None;
+                }
+                () = self.moved(), if connection.is_some() => {
                     self.listening.hears.store(false, Ordering::Release);
                     connection = None;
                 }
@@ -194,10 +198,18 @@ impl Listener {
         }
     }
 
+    /// Resolves when another server has taken the place of the one that is listened to.
+    async fn moved(&self) {
+        match &self.finder {
+            Some(finder) => finder.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// `ended` is told when the connection is over.
     async fn subscribe(
         &self,
-        client: &Client,
+        finder: &dyn Finder,
         ended: mpsc::UnboundedSender<()>,
     ) -> Option<MultiplexedConnection> {
         let limit = self.server.way.call_timeout();
@@ -212,7 +224,8 @@ impl Listener {
             _ => Ok(()),
         };
         let listening = async {
-            let mut connection = link::listen(client, hear, limit).await?;
+            let client = finder.find().await?;
+            let mut connection = link::listen(&client, hear, limit).await?;
             link::within(limit, connection.subscribe(&self.channel)).await?;
             Ok::<_, CallError>(connection)
         };

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared as SharedFuture},
@@ -21,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::{
     call::{Call, Joined},
-    error::{CallError, connection_fault},
+    error::{CallError, connection_fault, server_error},
     flights::{Boarding, Flights, HEAVIEST_CALL, Passenger, Ticket, lost},
 };
 use crate::{Clock as _, Fault, Moment, SystemClock};
@@ -63,6 +64,19 @@ pub struct Settings {
     pub hearing: Option<Arc<dyn Hearing>>,
 }
 
+impl Settings {
+    /// The usual ones.
+    pub const fn new(call_timeout: Duration) -> Self {
+        Self {
+            call_timeout,
+            pause_after_failure: Duration::ZERO,
+            most_alone: 1,
+            greeting: None,
+            hearing: None,
+        }
+    }
+}
+
 /// Who is told what a server says unasked.
 pub trait Hearing: fmt::Debug + Send + Sync + 'static {
     /// Called in the order of the connection: before anybody is given an answer that came later.
@@ -81,12 +95,36 @@ pub trait Greeting: fmt::Debug + Send + Sync + 'static {
     fn check(&self, answers: &[Value]) -> Result<(), CallError>;
 }
 
+/// Finds the server that is to be used now.
+#[async_trait]
+pub trait Finder: fmt::Debug + Send + Sync + 'static {
+    /// A client of that server.
+    ///
+    /// # Errors
+    /// Why there is none.
+    async fn find(&self) -> Result<Client, CallError>;
+
+    /// Resolves when another server has taken the place of the one that was found last. Cancel safe.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Finder for Client {
+    async fn find(&self) -> Result<Client, CallError> {
+        Ok(self.clone())
+    }
+}
+
 /// Where connections come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "for this project's own crates")]
 pub enum Source {
     /// One connection of our own.
     Client(Box<Client>),
+    /// One connection of our own, to a server that is looked for each time.
+    Sought(Arc<dyn Finder>),
     #[cfg(feature = "deadpool")]
     /// One of somebody else's, for each call.
     Pool(deadpool_redis::Pool),
@@ -135,14 +173,7 @@ impl Broken {
 impl Link {
     /// A way to `node`, on which no call takes longer than `call_timeout`.
     pub fn new(source: Source, node: Arc<str>, call_timeout: Duration) -> Self {
-        let settings = Settings {
-            call_timeout,
-            pause_after_failure: Duration::ZERO,
-            most_alone: 1,
-            greeting: None,
-            hearing: None,
-        };
-        Self::with_settings(source, node, settings)
+        Self::with_settings(source, node, Settings::new(call_timeout))
     }
 
     /// A way to `node`.
@@ -196,16 +227,16 @@ impl Link {
     ///
     /// A call that is very large, or finds fewer than [`Settings::most_alone`] under way, goes out at once and on its own.
     pub async fn join(&self, call: Call) -> Result<Vec<Value>, CallError> {
-        match &self.0.source {
-            Source::Client(client) if call.weight <= HEAVIEST_CALL => self.fly(client, call).await,
-            _ => Box::pin(self.call(&call.alone())).await,
+        if self.0.is_shared() && call.weight <= HEAVIEST_CALL {
+            return self.fly(call).await;
         }
+        Box::pin(self.call(&call.alone())).await
     }
 
-    async fn fly(&self, client: &Client, call: Call) -> Result<Vec<Value>, CallError> {
+    async fn fly(&self, call: Call) -> Result<Vec<Value>, CallError> {
         match self.0.flights.book(call) {
             // Boxed, so that whoever flies with others does not carry the room for it.
-            Ticket::Alone(call, _flying) => Box::pin(self.0.call_alone(client, call)).await,
+            Ticket::Alone(call, _flying) => Box::pin(self.0.call_alone(call)).await,
             Ticket::Together { answer, board } => {
                 if board {
                     let (shared, boarding) = (Arc::clone(&self.0), self.0.flights.boarding());
@@ -220,22 +251,25 @@ impl Link {
 impl Shared {
     async fn call(self: &Arc<Self>, pipeline: &Pipeline) -> Result<Vec<Value>, CallError> {
         match &self.source {
-            Source::Client(client) => self.call_shared(client, Request::Many(pipeline)).await,
+            Source::Client(_) | Source::Sought(_) => {
+                self.call_shared(Request::Many(pipeline)).await
+            }
             #[cfg(feature = "deadpool")]
             Source::Pool(pool) => self.call_pooled(pool, pipeline).await,
         }
     }
 
-    async fn call_alone(
-        self: &Arc<Self>,
-        client: &Client,
-        call: Call,
-    ) -> Result<Vec<Value>, CallError> {
+    /// Whether all callers share one connection.
+    const fn is_shared(&self) -> bool {
+        matches!(self.source, Source::Client(_) | Source::Sought(_))
+    }
+
+    async fn call_alone(self: &Arc<Self>, call: Call) -> Result<Vec<Value>, CallError> {
         match call.into_script() {
-            Ok(script) => self.call_shared(client, Request::One(&script)).await,
+            Ok(script) => self.call_shared(Request::One(&script)).await,
             Err(call) => {
                 let pipeline = call.alone();
-                self.call_shared(client, Request::Many(&pipeline)).await
+                self.call_shared(Request::Many(&pipeline)).await
             }
         }
     }
@@ -278,15 +312,11 @@ impl Shared {
         }
     }
 
-    async fn call_shared(
-        self: &Arc<Self>,
-        client: &Client,
-        request: Request<'_>,
-    ) -> Result<Vec<Value>, CallError> {
+    async fn call_shared(self: &Arc<Self>, request: Request<'_>) -> Result<Vec<Value>, CallError> {
         let Current {
             mut connection,
             broken,
-        } = self.connect(client).await?;
+        } = self.connect().await?;
         let answer = tokio::select! {
             biased;
             answer = within(self.settings.call_timeout, ask(&mut connection, request)) => answer,
@@ -301,7 +331,21 @@ impl Shared {
                 broken.set();
             }
         }
-        answer
+        match answer {
+            Ok(answers)
+                if matches!(self.source, Source::Sought(_)) && has_become_replica(&answers) =>
+            {
+                // Another one is the master now; it is looked for by the next call.
+                self.forget(&broken);
+                let (fault, source) = (Fault::Unreachable, None);
+                Err(CallError {
+                    fault,
+                    source,
+                    sent: true,
+                })
+            }
+            answer => answer,
+        }
     }
 
     #[cfg(feature = "deadpool")]
@@ -344,7 +388,7 @@ impl Shared {
         self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(self: &Arc<Self>, client: &Client) -> Result<Current, CallError> {
+    async fn connect(self: &Arc<Self>) -> Result<Current, CallError> {
         let connecting = {
             let mut way = self.way();
             if let Some(current) = &way.current {
@@ -358,7 +402,7 @@ impl Shared {
             match &way.connecting {
                 Some(connecting) => connecting.clone(),
                 None => {
-                    let attempt = attempt(client.clone(), self.settings.clone());
+                    let attempt = attempt(self.source.clone(), self.settings.clone());
                     let attempt = noted(attempt, Arc::downgrade(self)).boxed().shared();
                     way.connecting = Some(attempt.clone());
                     // Callers who give up early must not keep those who come later from ever getting a connection.
@@ -380,8 +424,14 @@ impl Shared {
 }
 
 /// One attempt to connect, for all who wait for it; it ends within the call timeout.
-async fn attempt(client: Client, settings: Settings) -> Result<Current, CallError> {
+async fn attempt(source: Source, settings: Settings) -> Result<Current, CallError> {
     let open = async {
+        let client = match source {
+            Source::Client(client) => *client,
+            Source::Sought(finder) => finder.find().await?,
+            #[cfg(feature = "deadpool")]
+            Source::Pool(_) => return Err(CallError::refused(Fault::Unreachable)),
+        };
         let mut config = config();
         if let Some(hearing) = settings.hearing.clone() {
             config = config.set_push_sender(move |message| {
@@ -429,6 +479,14 @@ async fn greet(
     let answers = connection.req_packed_commands(&questions, 0, questions.len());
     let answers = answers.await;
     greeting.check(&answers.map_err(failed)?)
+}
+
+/// Whether a server has refused a write because it is no master any more.
+fn has_become_replica(answers: &[Value]) -> bool {
+    answers.iter().any(|answer| match answer {
+        Value::ServerError(error) => server_error(error) == Fault::ReadOnly,
+        _ => false,
+    })
 }
 
 /// What goes out in one flight.

@@ -14,7 +14,7 @@ mod slot; // where in a cluster a key is
 
 pub use call::{Call, Entry, Routine};
 pub use client::{URL_FORM, open, open_pushing, parse_url};
-pub use connection::{Greeting, Hearing, Link, Settings, Source, listen, within};
+pub use connection::{Finder, Greeting, Hearing, Link, Settings, Source, listen, within};
 pub use error::{CallError, connection_fault, is_wrong_type, lost_script, server_error};
 pub use info::ServerInfo;
 pub use redirect::{Redirect, at_address};

@@ -12,20 +12,17 @@ use std::{
     time::Duration,
 };
 
-use redis::Client;
 use session_core::{ReadError, Recent, SessionKey, TouchAfter};
 use session_lock::{
     Clock,
-    link::{Call, CallError, Link, Settings, Source},
+    link::{Call, CallError, Finder, Link, Settings, Source},
 };
 
 pub(crate) use self::entries::Entries;
-use self::{
-    entries::Found,
-    tracking::{Tracking, is_replica},
-};
+use self::{entries::Found, tracking::Tracking};
 use crate::{
     delivery::Server,
+    sentinel::is_replica,
     store::{self, Inner},
 };
 
@@ -69,8 +66,8 @@ struct Counts {
 }
 
 impl CachedReads {
-    /// `client`: one that can be told of changes.
-    pub(crate) fn new(client: Client, server: &Server, entries: Entries) -> Self {
+    /// `finder`: of a server that can tell of changes.
+    pub(crate) fn new(finder: Arc<dyn Finder>, server: &Server, entries: Entries) -> Self {
         let (entries, counts) = (Arc::new(entries), Arc::<Counts>::default());
         let tracking = Arc::new(Tracking {
             entries: Arc::clone(&entries),
@@ -83,7 +80,7 @@ impl CachedReads {
             greeting: Some(Arc::clone(&tracking) as _),
             hearing: Some(tracking),
         };
-        let (source, node) = (Source::Client(Box::new(client)), server.way.node().into());
+        let (source, node) = (Source::Sought(finder), server.way.node().into());
         Self {
             entries,
             counts,
@@ -128,12 +125,17 @@ impl CachedReads {
         call.add(redis::cmd("ROLE"));
         let answers = self.link.join(call).await?;
         if answers.first().is_some_and(is_replica) {
-            self.link.renew();
-            self.entries.forget_all();
+            self.renew();
         } else {
             self.entries.answered(asked);
         }
         Ok(())
+    }
+
+    /// Another server is the master now.
+    pub(crate) fn renew(&self) {
+        self.link.renew();
+        self.entries.forget_all();
     }
 
     fn ask_behind(self: &Arc<Self>) {

@@ -5,7 +5,7 @@ use session_core::Fault;
 use session_lock::link::{CallError, Greeting, Hearing, server_error};
 
 use super::{Counts, count, entries::Entries};
-use crate::keys::session_of_record;
+use crate::{keys::session_of_record, sentinel::is_replica};
 
 /// What keeps records current: the server tells on the connection on which it was asked for them that they were changed.
 pub(super) struct Tracking {
@@ -64,18 +64,6 @@ fn session(record: &Value) -> Option<session_core::SessionKey> {
         return None;
     };
     session_of_record(str::from_utf8(record).ok()?)
-}
-
-/// Whether this is what a replica answers to `ROLE`. Whoever may not ask is not told.
-pub(super) fn is_replica(role: &Value) -> bool {
-    match role {
-        Value::Array(parts) => match parts.first() {
-            Some(Value::BulkString(name)) => name == b"slave",
-            Some(Value::SimpleString(name)) => name == "slave",
-            _ => false,
-        },
-        _ => false,
-    }
 }
 
 impl fmt::Debug for Tracking {

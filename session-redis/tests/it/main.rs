@@ -21,6 +21,7 @@ mod scripts;
 mod sealing;
 mod secondary;
 mod secrets;
+mod sentinel;
 mod slot_migration;
 mod sources;
 mod support;

@@ -6,6 +6,7 @@ use std::path::Path;
 pub(super) struct Config {
     pub(super) durable: bool,
     pub(super) cluster: bool,
+    pub(super) sentinel: bool,
     pub(super) password: Option<String>,
     pub(super) directives: Vec<(String, String)>,
 }
@@ -16,7 +17,9 @@ impl Config {
         conf.line("bind", "127.0.0.1");
         conf.line("port", &port.to_string());
         conf.line("dir", &quoted(&dir.to_string_lossy()));
-        conf.line("save", r#""""#);
+        if !self.sentinel {
+            conf.line("save", r#""""#);
+        }
         if self.durable {
             conf.line("appendonly", "yes");
             conf.line("appendfsync", "always");
@@ -48,6 +51,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("durable", &self.durable)
             .field("cluster", &self.cluster)
+            .field("sentinel", &self.sentinel)
             .field("password", &self.password.is_some())
             .field("directives", &names)
             .finish()

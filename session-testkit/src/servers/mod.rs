@@ -29,7 +29,8 @@
 //! | kill, stop, restart, pause, fill | yes | yes | no |
 //! | kill clients, flush scripts, [`Proxy`] | yes | yes | yes |
 //!
-//! What a kind cannot do is [`ServerError::Unsupported`]. PostgreSQL is always a private process: [`PostgresServer`].
+//! What a kind cannot do is [`ServerError::Unsupported`]. PostgreSQL is always a private process ([`PostgresServer`]),
+//! and so are the servers of a [`RedisService`].
 //!
 //! # Clean-up
 //! Each server has a watchdog, a small shell whose standard input is a pipe held by the test
@@ -60,6 +61,7 @@ mod cluster;
 mod postgres; // a private PostgreSQL
 mod proxy;
 pub mod resp;
+mod sentinel; // a master, its replicas and their sentinels
 
 pub use builder::RedisServerBuilder;
 pub use cluster::RedisCluster;
@@ -69,3 +71,4 @@ pub use kind::ServerKind;
 pub use postgres::PostgresServer;
 pub use proxy::{Flight, LinkFault, Proxy, Redirect, Request, Upstream};
 pub use redis_server::RedisServer;
+pub use sentinel::RedisService;

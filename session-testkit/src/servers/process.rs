@@ -25,6 +25,7 @@ pub(super) struct Process {
     child: Mutex<Option<Child>>,
     _watchdog: Watchdog,
     dir: TempDir,
+    sentinel: bool,
 }
 
 impl Process {
@@ -52,6 +53,7 @@ impl Process {
             child: Mutex::new(None),
             _watchdog: watchdog,
             dir,
+            sentinel: config.sentinel,
         };
         process.spawn()?;
         Ok(process)
@@ -75,8 +77,10 @@ impl Process {
             .map_err(ServerError::io("open the log of a test server"))?;
         // The shell writes the process ID before it becomes the server, so that the watchdog
         // finds it whenever this process ends.
+        let mode = if self.sentinel { "--sentinel" } else { "" };
+        let start = format!("echo $$ >pid && exec redis-server redis.conf {mode}");
         let spawned = Command::new("sh")
-            .args(["-c", "echo $$ >pid && exec redis-server redis.conf"])
+            .args(["-c", &start])
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(log.0)
