@@ -140,7 +140,10 @@ pub use session_lock as lock;
 #[cfg(feature = "postgres")]
 pub use session_postgres as postgres;
 #[cfg(feature = "redis")]
-pub use session_redis::{CacheStatistics, RedisSecondary, RedisStore, RedisStoreBuilder};
+pub use session_redis::{
+    CacheStatistics, Finding as RedisFinding, Problem as RedisProblem, RedisSecondary, RedisStore,
+    RedisStoreBuilder,
+};
 #[cfg(feature = "sanic")]
 pub use session_redis::{SanicStore, SanicStoreBuilder};
 #[cfg(feature = "web")]

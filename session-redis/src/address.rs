@@ -34,9 +34,8 @@ impl Address {
         let Some((scheme, rest)) = url.split_once("://") else {
             return parsed(url).map(Self::Server);
         };
-        let (tls, kind) = match scheme.split_once('+') {
-            Some((tls @ ("redis" | "rediss"), kind)) => (tls, kind),
-            _ => return parsed(url).map(Self::Server),
+        let Some((tls @ ("redis" | "rediss"), kind)) = scheme.split_once('+') else {
+            return parsed(url).map(Self::Server);
         };
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (format!("{user}@"), rest),

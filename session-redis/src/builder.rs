@@ -19,7 +19,6 @@ use crate::{
     scripts::Current,
     sentinel::{self, IsMaster, Master, Sentinels},
     server_time::ServerTime,
-    store::Inner,
     waiters::Ears,
     way::Way,
 };
@@ -478,7 +477,7 @@ impl From<Opened> for RedisStore {
         let store = Self::new(server, prefix, ears, cached, registered);
         if let Some(master) = master {
             let inner = Arc::downgrade(&store.inner);
-            tokio::spawn(sentinel::look_after(inner, master, Inner::renew));
+            tokio::spawn(sentinel::look_after(inner, master));
         }
         store
     }
@@ -571,7 +570,7 @@ impl Server {
     }
 }
 
-fn read_time(time: &Value) -> Option<StoreTime> {
+pub(crate) fn read_time(time: &Value) -> Option<StoreTime> {
     let Value::Array(parts) = time else {
         return None;
     };

@@ -14,6 +14,7 @@ mod cluster; // which node has which slot
 mod cohort; // guards of this process that follow each other under one lease
 mod contended; // asking the server for a lock: the one way of all stores
 mod delivery; // getting a write to the server, whatever happens
+mod diagnosis; // what is the matter with the servers' set-up
 mod expiry; // hearing of sessions that have run out
 mod keys; // the only place that spells Redis keys
 mod leases; // renewing and giving back
@@ -42,6 +43,7 @@ mod write; // writes as they go over the wire
 
 pub use builder::RedisStoreBuilder;
 pub use cached::CacheStatistics;
+pub use diagnosis::{Finding, Problem};
 #[cfg(feature = "sanic")]
 pub use sanic::{SanicStore, SanicStoreBuilder};
 pub use secondary::RedisSecondary;

@@ -16,6 +16,8 @@ use session_lock::{
 };
 use tokio::sync::watch;
 
+use crate::store::Inner;
+
 /// The sentinels of a service.
 pub(crate) struct Sentinels {
     /// For errors: the service, and those that were named.
@@ -243,14 +245,14 @@ pub(crate) fn is_replica(role: &Value) -> bool {
 }
 
 /// Asks the sentinels from time to time, for as long as the store lives, and leaves a master that is one no more.
-pub(crate) async fn look_after<T>(store: Weak<T>, master: Arc<Master>, renew: impl Fn(&T)) {
+pub(crate) async fn look_after(store: Weak<Inner>, master: Arc<Master>) {
     while store.strong_count() > 0 {
         // Unanswered, the next time tells.
         master.sentinels.ask().await.ok();
         if master.is_stale()
             && let Some(store) = store.upgrade()
         {
-            renew(&store);
+            store.renew();
         }
         SystemClock
             .sleep_until(SystemClock.now() + LOOKED_AFTER_EVERY)

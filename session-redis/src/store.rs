@@ -146,6 +146,10 @@ impl RedisStore {
 }
 
 impl Inner {
+    pub(crate) const fn ears(&self) -> &Ears {
+        &self.ears
+    }
+
     /// Another server is the master now.
     pub(crate) fn renew(&self) {
         if let Way::Server(link) = &self.server.way {

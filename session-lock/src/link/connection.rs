@@ -106,13 +106,13 @@ pub trait Finder: fmt::Debug + Send + Sync + 'static {
 
     /// Resolves when another server has taken the place of the one that was found last. Cancel safe.
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
 #[async_trait]
 impl Finder for Client {
-    async fn find(&self) -> Result<Client, CallError> {
+    async fn find(&self) -> Result<Self, CallError> {
         Ok(self.clone())
     }
 }

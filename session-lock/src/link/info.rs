@@ -71,7 +71,8 @@ impl ServerInfo {
         }
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    /// What the server says under that name.
+    pub fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.text.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
     }

@@ -133,7 +133,7 @@ async fn a_commit_waits_until_its_keys_are_together() -> TestResult {
     let mut guard = it.sessions.lock(id).await?;
     guard.insert("n", 7)?;
     let lock = it.cluster.keys(&format!("{}:*:lock:*", it.prefix)).await?;
-    let [lock] = <[String; 1]>::try_from(lock).map_err(|_| "one session is locked")?;
+    let [lock] = <[String; 1]>::try_from(lock).map_err(|_other| "one session is locked")?;
     let slot = it.cluster.slot_of(&lock).await?;
     let from = it.cluster.owner_of(slot).await?;
     it.cluster.begin_migration(slot, from, 1 - from).await?;

@@ -8,6 +8,7 @@ mod cluster;
 mod cohort;
 mod conformance;
 mod delivery;
+mod diagnosis;
 mod expiry;
 mod faulty_scripts;
 mod flights;

@@ -229,6 +229,9 @@ impl RedisCluster {
     ///
     /// # Errors
     /// [`ServerError::NotReady`] after 30 s.
+    ///
+    /// # Panics
+    /// If nobody owns the slot a moment later.
     pub async fn successor_of(
         &self,
         old: usize,
