@@ -34,7 +34,9 @@ impl Address {
         let Some((scheme, rest)) = url.split_once("://") else {
             return parsed(url).map(Self::Server);
         };
-        let Some((tls @ ("redis" | "rediss"), kind)) = scheme.split_once('+') else {
+        let Some((tls @ ("redis" | "rediss"), kind @ ("cluster" | "sentinel"))) =
+            scheme.split_once('+')
+        else {
             return parsed(url).map(Self::Server);
         };
         let (user, rest) = match rest.rsplit_once('@') {

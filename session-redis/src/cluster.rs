@@ -78,7 +78,7 @@ impl Cluster {
     /// The slots that nobody serves, as ranges.
     pub(crate) fn missing(&self) -> Vec<String> {
         let map = self.map();
-        let is_missing = |slot: &u16| map.owner(*slot).is_none();
+        let is_missing = |slot: &u16| map.owner(Some(*slot)).is_none();
         let mut ranges: Vec<(u16, u16)> = Vec::new();
         for slot in (0..SLOTS).filter(is_missing) {
             match ranges.last_mut() {
@@ -117,12 +117,7 @@ impl Cluster {
 
     /// The way to the master of a slot; of none, to any master.
     pub(crate) async fn owner(self: &Arc<Self>, slot: Option<u16>) -> Result<Link, CallError> {
-        if let Some(link) = self.known_owner(slot) {
-            return Ok(link);
-        }
-        self.ask_for_map().await?;
-        let unserved = || CallError::refused(Fault::Unserved);
-        self.known_owner(slot).ok_or_else(unserved)
+        self.link_to(&self.address_of(slot).await?)
     }
 
     /// The address of the master of a slot, and a client to hear of what happens there.
@@ -130,35 +125,23 @@ impl Cluster {
         self: &Arc<Self>,
         slot: u16,
     ) -> Result<(Arc<str>, Client), CallError> {
-        let mut owner = self.map().owner(slot);
-        if owner.is_none() {
-            self.ask_for_map().await?;
-            owner = self.map().owner(slot);
-        }
-        self.listener(owner.ok_or_else(|| CallError::refused(Fault::Unserved))?)
+        self.listener(self.address_of(Some(slot)).await?)
     }
 
     fn listener(&self, address: Arc<str>) -> Result<(Arc<str>, Client), CallError> {
         let info = self.info_of(&address);
         let client = info.and_then(|info| link::open_pushing(&info).ok());
-        Ok((
-            address,
-            client.ok_or_else(|| CallError::refused(Fault::Protocol))?,
-        ))
+        let client = client.ok_or_else(|| CallError::refused(Fault::Protocol))?;
+        Ok((address, client))
     }
 
-    fn known_owner(&self, slot: Option<u16>) -> Option<Link> {
-        let mut map = self.map();
-        let address = match slot {
-            Some(slot) => map.owner(slot)?,
-            None => map.owners.iter().flatten().next().cloned()?,
-        };
-        if let Some(link) = map.nodes.get(&*address) {
-            return Some(link.clone());
+    async fn address_of(self: &Arc<Self>, slot: Option<u16>) -> Result<Arc<str>, CallError> {
+        if let Some(address) = self.map().owner(slot) {
+            return Ok(address);
         }
-        let link = self.new_link(&address)?;
-        map.nodes.insert(address.to_string(), link.clone());
-        Some(link)
+        self.ask_for_map().await?;
+        let owner = self.map().owner(slot);
+        owner.ok_or_else(|| CallError::refused(Fault::Unserved))
     }
 
     fn link_to(&self, address: &str) -> Result<Link, CallError> {
@@ -257,12 +240,10 @@ impl Cluster {
     fn moved(self: &Arc<Self>, slot: Option<u16>, address: &str) {
         if let Some(slot) = slot {
             let mut map = self.map();
-            let mut owners = std::mem::take(&mut map.owners);
-            if let Some(owner) = owners.get_mut(usize::from(slot)) {
+            if let Some(owner) = map.owners.get_mut(usize::from(slot)) {
                 *owner = Some(address.into());
+                map.number += 1;
             }
-            map.owners = owners;
-            map.number += 1;
         }
         // Seldom one slot alone.
         self.ask_behind();
@@ -274,11 +255,8 @@ impl Cluster {
             return;
         };
         if !self.is_asked_behind.swap(true, Ordering::AcqRel) {
-            let cluster = Arc::clone(self);
-            runtime.spawn(async move {
-                cluster.ask_for_map().await.ok();
-                cluster.is_asked_behind.store(false, Ordering::Release);
-            });
+            let asking = AskingBehind(Arc::clone(self));
+            runtime.spawn(async move { asking.0.ask_for_map().await.ok() });
         }
     }
 
@@ -365,9 +343,22 @@ impl Cluster {
     }
 }
 
+/// Somebody asks. Ends also with the runtime.
+struct AskingBehind(Arc<Cluster>);
+
+impl Drop for AskingBehind {
+    fn drop(&mut self) {
+        self.0.is_asked_behind.store(false, Ordering::Release);
+    }
+}
+
 impl Map {
-    fn owner(&self, slot: u16) -> Option<Arc<str>> {
-        self.owners.get(usize::from(slot))?.clone()
+    /// Who has a slot; of none, anybody who has one.
+    fn owner(&self, slot: Option<u16>) -> Option<Arc<str>> {
+        match slot {
+            Some(slot) => self.owners.get(usize::from(slot))?.clone(),
+            None => self.owners.iter().flatten().next().cloned(),
+        }
     }
 }
 

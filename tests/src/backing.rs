@@ -12,6 +12,13 @@ use crate::TestResult;
 pub enum Backing<'a> {
     /// In Redis, locked there.
     Redis(&'a RedisServer),
+    /// On several servers: a cluster, or a master and its replicas.
+    Several {
+        /// What names them all.
+        url: &'a str,
+        /// The servers.
+        servers: &'a [RedisServer],
+    },
     /// In PostgreSQL.
     Postgres {
         /// The database, with its tables.
@@ -32,6 +39,7 @@ impl Backing<'_> {
     pub(crate) fn args(self) -> Vec<String> {
         match self {
             Self::Redis(server) => vec!["--redis".to_owned(), server.url()],
+            Self::Several { url, .. } => vec!["--redis".to_owned(), url.to_owned()],
             Self::Postgres { url, redlock } => {
                 let mut args = vec!["--primary".to_owned(), url.to_owned()];
                 args.push("--locker".to_owned());

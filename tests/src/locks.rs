@@ -30,6 +30,13 @@ impl HeldLocks {
     pub async fn in_backing(backing: Backing<'_>) -> TestResult<Self> {
         match backing {
             Backing::Redis(server) => Self::on(server).await,
+            Backing::Several { servers, .. } => {
+                let mut all = BTreeMap::new();
+                for server in servers {
+                    all.extend(Self::on(server).await?.0);
+                }
+                Ok(Self(all))
+            }
             Backing::Postgres { url, .. } => {
                 let sql = "SELECT encode(key, 'hex'), owner FROM latchkey_locks \
                     WHERE until_ms > extract(epoch FROM clock_timestamp()) * 1000 \

@@ -21,6 +21,7 @@ impl Commits {
     pub(crate) async fn stored_in(backing: Backing<'_>) -> TestResult<Self> {
         match backing {
             Backing::Redis(server) => Self::in_redis(server).await,
+            Backing::Several { servers, .. } => Ok(Self::on_several(servers).await),
             Backing::Postgres { url, .. } => Self::in_postgres(url).await,
         }
     }
@@ -42,6 +43,19 @@ impl Commits {
             commits.note(&head.unwrap_or_default());
         }
         Ok(commits)
+    }
+
+    /// As far as they answer: one may be down, and a record on its way to another one.
+    async fn on_several(servers: &[RedisServer]) -> Self {
+        let mut commits = Self::default();
+        for server in servers {
+            let stored = Self::in_redis(server).await.unwrap_or_default();
+            for (process, number) in stored.0 {
+                let newest = commits.0.entry(process).or_default();
+                *newest = number.max(*newest);
+            }
+        }
+        commits
     }
 
     fn note(&mut self, head: &[u8]) {

@@ -155,7 +155,7 @@ fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step>
 }
 
 /// What takes long and shows nothing new with another kind of server: it uses none, or differs in what is stored alone.
-const ONCE: [&str; 22] = [
+const ONCE: [&str; 23] = [
     "broken::",
     "chaos::",
     "browser::",
@@ -166,10 +166,11 @@ const ONCE: [&str; 22] = [
     "composed",
     "simulation::",
     "schedules::",
-    "sealed_on_one_redis",
-    "as_json_on_one_redis",
+    "sealed_json_on_one_redis",
     "over_a_pool",
-    "on_a_node_of_a_cluster",
+    "on_a_cluster",
+    "cluster::",
+    "sentinel::",
     "noting_its_writes",
     "written_through",
     "locked_by_",

@@ -217,12 +217,10 @@ mod on_one_redis {
     session_testkit::primary_store_suite!(super::OneRedis);
 }
 
-mod sealed_on_one_redis {
-    session_testkit::primary_store_suite!(session_testkit::primary::Sealed<super::OneRedis>);
-}
+mod sealed_json_on_one_redis {
+    use session_testkit::primary::{InJson, Sealed};
 
-mod as_json_on_one_redis {
-    session_testkit::primary_store_suite!(session_testkit::primary::InJson<super::OneRedis>);
+    session_testkit::primary_store_suite!(Sealed<InJson<super::OneRedis>>);
 }
 
 mod noting_its_writes {

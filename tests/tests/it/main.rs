@@ -12,5 +12,6 @@ mod piccolo; // the session table of piccolo_api
 mod postgres; // sessions in PostgreSQL, under each locker
 mod quiet; // the example `counter`: nothing breaks
 mod sanic; // sessions shared with a service in Python
+mod topologies; // the example `counter` on a cluster, and under sentinels
 mod web; // the example `web`: a small shop on three replicas
 mod write_through; // secondaries, while processes and servers are killed
