@@ -155,7 +155,7 @@ fn tests(quick: bool, skip: &SkipList, docker: &Result<(), String>) -> Vec<Step>
 }
 
 /// What takes long and shows nothing new with another kind of server: it uses none, or differs in what is stored alone.
-const ONCE: [&str; 23] = [
+const ONCE: [&str; 24] = [
     "broken::",
     "chaos::",
     "browser::",
@@ -171,6 +171,7 @@ const ONCE: [&str; 23] = [
     "on_a_cluster",
     "cluster::",
     "sentinel::",
+    "topologies::",
     "noting_its_writes",
     "written_through",
     "locked_by_",

@@ -221,7 +221,7 @@ fn n(codec: Codec, body: &Bytes) -> TestResult<Option<u32>> {
 }
 
 const MIRROR: &str = "mirror";
-const LEASE: Duration = Duration::from_millis(300);
+const LEASE: Duration = Duration::from_millis(600);
 pub(crate) const LARGE: usize = 4096;
 
 /// A stored value, or the error that says that it is not.

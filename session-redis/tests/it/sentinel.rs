@@ -55,9 +55,14 @@ async fn whoever_becomes_master_is_followed() -> TestResult {
         .await?
         .ok_or("it is gone")?
         .get::<u32>("n")?;
-    service.sentinels()[0]
-        .command(&["SENTINEL", "FAILOVER", RedisService::NAME])
-        .await?;
+    // Refused until the sentinel has made sure that somebody can take over.
+    let fail_over = ["SENTINEL", "FAILOVER", RedisService::NAME];
+    let told = async {
+        while service.sentinels()[0].command(&fail_over).await.is_err() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, told).await?;
     let third = service.successor_of(second).await?;
     assert_ne!(third, second);
     add_when_it_goes(&sessions, &id).await?;

@@ -19,10 +19,10 @@ async fn on_a_cluster_whose_slots_move_nothing_is_lost() -> TestResult {
         url: &url,
         servers: cluster.nodes(),
     };
-    let run = Counter::new(Mode::Locked).sessions(8).lease(LEASE);
+    let run = Counter::new(Mode::Locked).sessions(4).lease(LEASE);
     let run = run.start(backing).await?;
     run.all_commit().await?;
-    for step in [1, 2, 1] {
+    for step in [1, 2] {
         for record in cluster.keys("*:session:*").await? {
             let slot = cluster.slot_of(&record).await?;
             let from = cluster.owner_of(slot).await?;
