@@ -86,5 +86,5 @@ pub use user_sessions::{ListedSession, UserSessions};
 pub use write_through::{
     Applied, Backlog, Change, Delivery, DrainTimedOut, Found, MemorySecondary, Outbox, OutboxEntry,
     PendingEntry, Row, SecondaryPolicy, SecondaryReport, SecondaryStore, Version, WriteThrough,
-    check_secondary_name,
+    secondary_names,
 };

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{Cmd, Value};
 use session_core::{
-    AcquireError, Attempt, BadRecord, Capabilities, CommitError, Committed, ConfigError, Creation,
-    DestroyError, Error, ExpiryNotice, Fault, Granted, Header, Listed, LockRequest, Outbox,
-    PrimaryStore, Promise, ReadError, Recent, RecordError, RecordKind, Revision, Revocation,
-    Rotation, SessionKey, Standing, StoreError, StoreTime, Stored, TouchAfter, UserKey, Write,
-    check_secondary_name, identity,
+    AcquireError, Attempt, BadRecord, Capabilities, CommitError, Committed, Creation, DestroyError,
+    Error, ExpiryNotice, Fault, Granted, Header, Listed, LockRequest, Outbox, PrimaryStore,
+    Promise, ReadError, Recent, RecordError, RecordKind, Revision, Revocation, Rotation,
+    SessionKey, Standing, StoreError, StoreTime, Stored, TouchAfter, UserKey, Write, identity,
+    secondary_names,
 };
 use session_lock::{
     Clock, Held, KeepAlive, Keeper, Lease, OwnerValue, Pending,
@@ -123,17 +123,7 @@ impl RedisStore {
     /// # Cancel safety
     /// Cancelled, it may or may not be done.
     pub async fn dangerous_replace_secondaries(&self, names: &[&str]) -> Result<(), Error> {
-        let mut names = names.to_vec();
-        names.sort_unstable();
-        for (at, name) in names.iter().enumerate() {
-            check_secondary_name(name)?;
-            if names[..at].contains(name) {
-                let allowed = "a name of its own for each";
-                return Err(
-                    ConfigError::new("name of a secondary", format!("{name:?}"), allowed).into(),
-                );
-            }
-        }
+        let names = secondary_names(names)?;
         let (server, prefix) = (&self.inner.server, &self.inner.prefix);
         Ok(outbox::replace(server, prefix, &names).await?)
     }

@@ -183,7 +183,7 @@ const ONCE: [&str; 24] = [
 ];
 
 // Most tests wait for time to pass: more of them at once than there are cores.
-const TEST_THREADS: &str = "4";
+const TEST_THREADS: &str = "6";
 
 fn cargo_test(skip: &SkipList, again: bool) -> Command {
     let mut command = cargo("test --workspace --all-features --no-fail-fast");

@@ -12,7 +12,7 @@ mod secondary; // what a secondary has to promise
 
 pub use memory::MemorySecondary;
 pub use outbox::{Backlog, Found, Outbox, OutboxEntry, PendingEntry};
-pub use plan::{Delivery, DrainTimedOut, SecondaryReport, WriteThrough, check_secondary_name};
+pub use plan::{Delivery, DrainTimedOut, SecondaryReport, WriteThrough, secondary_names};
 pub(crate) use plan::{Done, Named, Plan, in_order, written};
 pub use policy::SecondaryPolicy;
 pub use secondary::{Applied, Change, Row, SecondaryStore, Version};

@@ -39,13 +39,10 @@ pub(crate) fn in_order(
     all.sort_by(|one, other| one.name.cmp(&other.name));
     let place = primary.place();
     for (at, one) in all.iter().enumerate() {
-        check_secondary_name(&one.name)?;
-        one.policy.check()?;
         let others = &all[..at];
-        if others.iter().any(|other| other.name == one.name) {
-            let (found, allowed) = (format!("{:?}", one.name), "a name of its own for each");
-            return Err(ConfigError::new("name of a secondary", found, allowed));
-        }
+        let names: Vec<&str> = others.iter().map(|other| &*other.name).collect();
+        check_name(&one.name, &names)?;
+        one.policy.check()?;
         let own = one.store.place();
         if own.is_some() && own == place {
             let (found, allowed) = (
@@ -69,18 +66,34 @@ pub(crate) fn in_order(
 
 const MOST: usize = 16;
 
-/// Whether a secondary can have that name: for stores that take names from elsewhere than the builder of
+/// Names of secondaries, in the order of the outbox: for stores that take them from elsewhere than the builder of
 /// [`Sessions`](crate::Sessions).
 ///
 /// # Errors
-/// Anything but 1 to 32 of `a-z`, `0-9` and `-`.
-pub fn check_secondary_name(name: &str) -> Result<(), ConfigError> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=32).contains(&name.len()) && name.bytes().all(fits) {
-        return Ok(());
+/// One that is there twice, or is anything but 1 to 32 of `a-z`, `0-9` and `-`.
+pub fn secondary_names<'a>(names: &[&'a str]) -> Result<Vec<&'a str>, ConfigError> {
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    for (at, name) in names.iter().enumerate() {
+        check_name(name, &names[..at])?;
     }
-    let (found, allowed) = (format!("{name:?}"), "1 to 32 of a-z, 0-9 and -");
-    Err(ConfigError::new("name of a secondary", found, allowed))
+    Ok(names)
+}
+
+fn check_name(name: &str, others: &[&str]) -> Result<(), ConfigError> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let allowed = if !(1..=32).contains(&name.len()) || !name.bytes().all(fits) {
+        "1 to 32 of a-z, 0-9 and -"
+    } else if others.contains(&name) {
+        "a name of its own for each"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::new(
+        "name of a secondary",
+        format!("{name:?}"),
+        allowed,
+    ))
 }
 
 /// Where changes go beside the primary.

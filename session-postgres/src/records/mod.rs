@@ -12,6 +12,7 @@ use session_core::{
     Attempt, Capabilities, CommitError, Committed, Creation, DestroyError, Error, Listed,
     LoadLocked, Outbox, Promise, ReadError, RecordError, RecordKind, RecordStore, Revision,
     Revocation, Rotation, SessionKey, Standing, StoreError, Stored, TouchAfter, UserKey, Write,
+    secondary_names,
 };
 use session_lock::{FencingToken, LossCause, random_bytes};
 use tokio_postgres::{Row, types::ToSql};
@@ -139,8 +140,7 @@ impl PostgresRecords {
     /// # Cancel safety
     /// Cancelled, it may or may not be done.
     pub async fn dangerous_replace_secondaries(&self, names: &[&str]) -> Result<(), Error> {
-        let mut names = names.to_vec();
-        names.sort_unstable();
+        let names = secondary_names(names)?;
         Ok(outbox::replace(self.postgres(), &names).await?)
     }
 

@@ -26,8 +26,6 @@ pub(super) struct PostgresOutbox {
 const BUCKETS: u16 = 4096;
 /// A process that has a part asks for it every second, so there are few.
 const PARTS: u16 = 4;
-/// Behind how many bytes of sessions a page ends: as in Redis.
-const BYTES_AT_ONCE: i64 = 256 << 10;
 /// Some milliseconds of the server's time.
 const NOTED_AT_ONCE: i64 = 1_000;
 // What waits for a secondary that is left out may be a lot.
@@ -200,13 +198,14 @@ impl Outbox for PostgresOutbox {
         let until = signed(until.as_millis().saturating_mul(2).saturating_add(1));
         let (first, last) = (i32::from(*part.start()), i32::from(*part.end()));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(PendingEntry::BYTES_AT_ONCE).unwrap_or(i64::MAX);
         let params: [&(dyn ToSql + Sync); 6] = [
             &self.names[secondary],
             &first,
             &last,
             &until,
             &limit,
-            &BYTES_AT_ONCE,
+            &bytes,
         ];
         let sql = include_str!("../../sql/outbox_pending.sql");
         let rows = self.query(READ, sql, &params).await?;

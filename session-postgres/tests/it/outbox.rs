@@ -314,6 +314,12 @@ async fn the_list_of_secondaries_is_guarded_until_it_is_replaced() -> TestResult
     let (records, _) = noting(&schema, &["one", "two"]).await?;
     store(&records, b"\x80".to_vec()).await?;
     assert_eq!(schema.count("latchkey_outbox").await?, 2);
+    for bad in [&["a,b"][..], &["two", "two"]] {
+        records
+            .dangerous_replace_secondaries(bad)
+            .await
+            .unwrap_err();
+    }
     records.dangerous_replace_secondaries(&["two"]).await?;
     assert_eq!(schema.count("latchkey_outbox").await?, 1);
     sessions(&schema, &["one", "two"]).await?.unwrap_err();
