@@ -93,6 +93,22 @@ pub trait Heir<R: Clone + Send + Sync + 'static>: Send + Sync {
     fn inherit(&self, lease: Lease<R>);
 }
 
+/// Says that a lease is lost, from [`Lease::ender`].
+pub struct Ender<R>(Arc<Entry<R>>);
+
+impl<R: Clone + Send + Sync + 'static> Ender<R> {
+    /// The lease is lost, if it was not before. Its lock is given back as with any other.
+    pub fn end(&self, cause: LossCause) {
+        self.0.end(cause);
+    }
+}
+
+impl<R> fmt::Debug for Ender<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ender").finish_non_exhaustive()
+    }
+}
+
 impl<R: Clone + Send + Sync + 'static> Lease<R> {
     pub(crate) const fn new(entry: Arc<Entry<R>>, shared: Arc<Shared<R>>, slot: usize) -> Self {
         Self {
@@ -147,6 +163,11 @@ impl<R: Clone + Send + Sync + 'static> Lease<R> {
     /// Whoever takes it over if it is dropped, instead of its being given back; `None`: nobody.
     pub fn set_heir(&mut self, heir: Option<Arc<dyn Heir<R>>>) {
         self.heir = heir;
+    }
+
+    /// Whoever has it can say that the lease is lost, wherever that is by then.
+    pub fn ender(&self) -> Ender<R> {
+        Ender(Arc::clone(&self.entry))
     }
 
     /// Whether its renewals come often enough to keep a resource alive that lives so.

@@ -146,7 +146,7 @@ pub use error::{
 };
 pub use fault::Fault;
 pub use keeper::{Keeper, LeaseBackend, Pending, Renewal};
-pub use lease::{FencingToken, Heir, Held, KeepAlive, Lease, LossCause};
+pub use lease::{Ender, FencingToken, Heir, Held, KeepAlive, Lease, LossCause};
 pub use memory_node::MemoryNode;
 pub use node::{Admission, Admitted, Extension, LockNode, NodeAnswer, NodeFault, NodeRequest};
 pub use owner::OwnerValue;

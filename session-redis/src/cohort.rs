@@ -16,7 +16,7 @@ use std::{
 use session_core::{
     CommitError, CommitId, Committed, Revision, SessionKey, StoreTime, Stored, Write,
 };
-use session_lock::{Clock, Heir, Held, KeepAlive, Lease, Moment};
+use session_lock::{Clock, Ender, Heir, Held, KeepAlive, Lease, LossCause, Moment};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
@@ -81,6 +81,8 @@ struct Cohort {
     back: Option<(Lease<SessionKey>, Vec<Told>)>,
     /// Why nobody may go on from here: what was shown to the guard is not stored.
     failed: Option<CommitError>,
+    /// For whoever works under the lease then.
+    lease: Ender<SessionKey>,
     changed: Arc<Notify>,
 }
 
@@ -183,7 +185,8 @@ fn join<S: Follows>(
             let (true, Some(runtime)) = (is_awaited, Runtime::current()) else {
                 return Joined::Alone((lease, write));
             };
-            let cohort = Cohort::new(write.base, shown(&**store, &write), store.clock().now());
+            let newest = shown(&**store, &write);
+            let cohort = Cohort::new(lease.ender(), write.base, newest, store.clock().now());
             let task = Task {
                 store: Arc::clone(store),
                 held,
@@ -290,7 +293,7 @@ fn without_heir(mut lease: Lease<SessionKey>) -> Lease<SessionKey> {
 }
 
 impl Cohort {
-    fn new(base: CommitId, newest: Stored, since: Moment) -> Self {
+    fn new(lease: Ender<SessionKey>, base: CommitId, newest: Stored, since: Moment) -> Self {
         Self {
             since,
             passed: 0,
@@ -301,8 +304,18 @@ impl Cohort {
             hurry: false,
             back: None,
             failed: None,
+            lease,
             changed: Arc::default(),
         }
+    }
+
+    /// Nobody may go on from here: also whoever does so already is to know it.
+    fn fail(&mut self, error: &CommitError) {
+        self.failed.get_or_insert_with(|| error.clone());
+        self.lease.end(match error {
+            CommitError::LeaseLost { cause } => *cause,
+            _ => LossCause::Gone,
+        });
     }
 
     fn add(&mut self, write: Write, told: Told, now: Moment) {
@@ -458,7 +471,7 @@ impl<S: Follows> Task<S> {
                         .into_iter()
                         .flat_map(|unsaved| unsaved.told),
                 );
-                cohort.failed = Some(error.clone());
+                cohort.fail(error);
                 if let Some((lease, waiting)) = cohort.back.take() {
                     told.extend(waiting);
                     drop(lease);
@@ -504,7 +517,7 @@ impl<S: Follows> Drop for Task<S> {
             return;
         };
         let left = cohort.get_mut();
-        left.failed.get_or_insert_with(|| self.store.unknown());
+        left.fail(&self.store.unknown());
         left.saving.clear();
         left.unsaved = None;
         if left.back.is_some() {

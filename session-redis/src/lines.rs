@@ -92,7 +92,10 @@ impl Turn {
             .passed_on
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        passed_on.take()
+        let granted = passed_on.take();
+        drop(passed_on);
+        // A save behind it may have failed since.
+        granted.filter(|granted| granted.lease.is_valid())
     }
 }
 

@@ -99,7 +99,8 @@ impl Process {
         spawn(async move {
             match lost.await {
                 LossCause::Expired => server.runs_out(owner),
-                _ => server.free(owner),
+                LossCause::Released => server.free(owner),
+                _ => server.free_after(owner),
             };
         });
         Granted { lease, stored }

@@ -42,6 +42,8 @@ struct State {
     guards: HashMap<OwnerValue, u32>,
     /// Leases under which a guard works now.
     running: HashSet<OwnerValue>,
+    /// Those of them whose lease is lost.
+    lost: HashSet<OwnerValue>,
     /// Who had the lock last, by process.
     latest: HashMap<usize, u8>,
     /// Whether somebody has deleted a lock.
@@ -92,6 +94,7 @@ impl Server {
             failed: HashSet::new(),
             guards: HashMap::new(),
             running: HashSet::new(),
+            lost: HashSet::new(),
             latest: HashMap::new(),
             was_lost: false,
             refused: Vec::new(),
@@ -153,8 +156,25 @@ impl Server {
         assert!(before < Some(member), "first come, first served");
     }
 
-    pub(super) fn ends(&self, owner: OwnerValue) {
-        self.state().running.remove(&owner);
+    pub(super) fn ends(self: &Arc<Self>, owner: OwnerValue) {
+        let mut state = self.state();
+        state.running.remove(&owner);
+        let is_lost = state.lost.remove(&owner);
+        drop(state);
+        if is_lost {
+            self.free(owner);
+        }
+    }
+
+    /// A lease is lost: its guard, if there is one, gives the lock back at its end.
+    pub(super) fn free_after(self: &Arc<Self>, owner: OwnerValue) -> bool {
+        let mut state = self.state();
+        if state.running.contains(&owner) {
+            state.lost.insert(owner);
+            return false;
+        }
+        drop(state);
+        self.free(owner)
     }
 
     pub(super) async fn try_lock(&self, owner: OwnerValue) -> Option<Stored> {

@@ -60,6 +60,15 @@ impl Queue {
         Ok(waiter)
     }
 
+    /// The server's time.
+    async fn millisecond(&self) -> TestResult<u64> {
+        let time = redis::cmd("TIME");
+        let (seconds, micros): (u64, u64) = time
+            .query_async(&mut self.server.connection().await?)
+            .await?;
+        Ok(seconds * 1_000 + micros / 1_000)
+    }
+
     fn key(&self) -> String {
         self.lock.replace(":lock:", ":queue:")
     }
@@ -150,6 +159,9 @@ async fn processes_get_the_lock_in_the_order_in_which_they_came() -> TestResult 
         processes.rotate_left(2);
         for (place, (number, sessions)) in (1..).zip(&processes) {
             let waiter = queue.waits(sessions, place).await?;
+            // Whoever comes in the same millisecond comes at the same time.
+            let came = queue.millisecond().await?;
+            while queue.millisecond().await? == came {}
             let (told, number) = (told.clone(), *number);
             waiters.push(tokio::spawn(async move {
                 let guard = gets_it(waiter).await.map_err(|error| error.to_string())?;
