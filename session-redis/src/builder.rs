@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::{FutureExt as _, future::try_join_all};
 use redis::{Client, ConnectionInfo, Pipeline, Value};
 use session_core::{ConfigError, Error, Fault, StoreError, StoreTime};
 use session_lock::{
@@ -174,13 +174,14 @@ impl RedisStoreBuilder {
     /// What [`connect`](Self::connect) makes a store of.
     pub(crate) async fn open_url(self, url: &str) -> Result<Opened, Error> {
         match Address::parse(url)? {
-            Address::Server(client) => self.open_client(client).await,
-            Address::Cluster(nodes) => self.open_cluster(nodes).await,
+            // Boxed, because the compiler gives up on futures that are nested too deeply.
+            Address::Server(client) => self.open_client(client).boxed().await,
+            Address::Cluster(nodes) => self.open_cluster(nodes).boxed().await,
             Address::Sentinel {
                 sentinels,
                 service,
                 like,
-            } => self.open_service(&sentinels, service, *like).await,
+            } => self.open_service(&sentinels, service, *like).boxed().await,
         }
     }
 

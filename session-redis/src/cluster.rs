@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use redis::{Client, ConnectionInfo, Pipeline, Value};
 use session_core::Fault;
 use session_lock::{
@@ -175,8 +175,8 @@ impl Cluster {
     ) -> Result<Vec<Value>, CallError> {
         match answered {
             Ok(values) if values.iter().any(|value| Redirect::of(value).is_some()) => {
-                // Boxed, because it is rare and would make every future larger.
-                Box::pin(self.follow(slot, values, pipeline())).await
+                // Boxed, because it is rare and would make every future larger and deeper.
+                self.follow(slot, values, pipeline()).boxed().await
             }
             Err(error) => {
                 if matches!(error.fault, Fault::Unreachable | Fault::TimedOut(_)) {
@@ -261,7 +261,12 @@ impl Cluster {
     }
 
     /// Asks all nodes that are known for the map, and takes the newest one of those that come soon.
-    async fn ask_for_map(self: &Arc<Self>) -> Result<(), CallError> {
+    fn ask_for_map(self: &Arc<Self>) -> BoxFuture<'_, Result<(), CallError>> {
+        // Boxed: it is rare, and the compiler gives up on futures that are nested too deeply.
+        self.ask_all().boxed()
+    }
+
+    async fn ask_all(self: &Arc<Self>) -> Result<(), CallError> {
         let started = SystemClock.now();
         let _one = self.asking.lock().await;
         if let Some(asked) = self.map().asked
