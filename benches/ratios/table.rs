@@ -48,6 +48,16 @@ const ALL: [What; 4] = [
     },
 ];
 
+impl What {
+    /// The same, where sessions that are written through are compared with those that are not.
+    const fn through(self) -> Self {
+        Self {
+            plain: "the same, not written through",
+            ..self
+        }
+    }
+}
+
 impl Table {
     pub(crate) fn new(args: &Args) -> Self {
         let mut rows = Vec::new();
@@ -55,6 +65,7 @@ impl Table {
             if !what.name.contains(&args.what) {
                 continue;
             }
+            let what = if args.through { what.through() } else { what };
             for &tasks in &args.tasks {
                 for &record in &args.bytes {
                     rows.push(Row {
