@@ -177,8 +177,8 @@ pub struct Hold {
     pub from: Nanos,
     /// The last such moment before its end.
     pub until: Nanos,
-    /// Whether it was told at its end that the store failed, so that nothing of it counts. A guard of a cohort is told only
-    /// then that a save before it has failed, and the store may have given the lock to others by that time.
+    /// Whether it was told at its end that the store failed, so that nothing of it counts. A guard of a cohort learns that a
+    /// save before it has failed when the answer comes, and others may have the lock by that time.
     pub void: bool,
 }
 
