@@ -128,6 +128,11 @@ impl Cluster {
         self.listener(self.address_of(Some(slot)).await?)
     }
 
+    /// The address of the master of a slot, as far as it is known here.
+    pub(crate) fn known_owner(&self, slot: u16) -> Option<Arc<str>> {
+        self.map().owner(Some(slot))
+    }
+
     fn listener(&self, address: Arc<str>) -> Result<(Arc<str>, Client), CallError> {
         let info = self.info_of(&address);
         let client = info.and_then(|info| link::open_pushing(&info).ok());

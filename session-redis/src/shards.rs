@@ -64,14 +64,16 @@ impl Shards {
             .shard_channel(key.bucket().number(), self.process)
     }
 
-    /// Whether what happens to that session is heard.
+    /// Whether what happens to that session is heard: from the node that has its bucket now. One that had it before may go
+    /// on as a replica, and what is published reaches it; but nobody is counted there when the lock is handed over.
     pub(crate) fn hears(&self, key: &SessionKey) -> bool {
-        let bucket = key.bucket().number();
+        let slot = slot_of(self.channel(key).as_bytes());
+        let Some(owner) = self.cluster.known_owner(slot) else {
+            return false;
+        };
         let state = self.state();
-        state
-            .nodes
-            .values()
-            .any(|node| node.buckets.contains(&bucket))
+        let node = state.nodes.get(&owner);
+        node.is_some_and(|node| node.buckets.contains(&key.bucket().number()))
     }
 
     /// Listens in the bucket of a session, if that can be had within the time of a call.

@@ -178,6 +178,64 @@ async fn who_waits_hears_that_it_is_its_turn() -> TestResult {
     Ok(())
 }
 
+/// The master of before lives on as its replica, with all who listened there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_heard_of_by_the_master_that_took_over() -> TestResult {
+    let cluster = RedisServer::builder()
+        .start_cluster_with_replicas(1, 1)
+        .await?;
+    let it = Spread::on(cluster).await?;
+    let (id, other) = (&it.ids[0], it.elsewhere().await?);
+    let begins_to_wait = async || {
+        let guard = it.sessions.lock(id).await?;
+        let (other, id) = (other.clone(), id.clone());
+        let waiting = tokio::spawn(async move { add_one(&other, &id).await });
+        TestResult::Ok((guard, waiting))
+    };
+    let (guard, waiting) = begins_to_wait().await?;
+    let queue = async |node: usize| -> TestResult<String> {
+        loop {
+            let queues = it
+                .cluster
+                .node(node)
+                .keys(&format!("{}:*:queue:*", it.prefix))
+                .await?;
+            if let Some(queue) = queues.into_iter().next() {
+                return Ok(queue);
+            }
+        }
+    };
+    let slot = it
+        .cluster
+        .slot_of(&timeout(PATIENCE, queue(0)).await??)
+        .await?;
+    guard.discard().await?;
+    timeout(PATIENCE, waiting).await???;
+
+    it.cluster.node(1).command(&["CLUSTER", "FAILOVER"]).await?;
+    assert_eq!(it.cluster.successor_of(0, slot, 0).await?, 1);
+    // Once this process knows of it.
+    while add_one(&other, id).await.is_err() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let (guard, waiting) = begins_to_wait().await?;
+    let queue = timeout(PATIENCE, queue(1)).await??;
+    let mut names = redis::cmd("ZRANGE");
+    names.arg(&queue).arg(0).arg(-1);
+    let mut connection = it.cluster.node(1).connection().await?;
+    let names: Vec<Vec<u8>> = names.query_async(&mut connection).await?;
+    let [name] = &names[..] else {
+        return Err(format!("{} wait", names.len()).into());
+    };
+    let mut heard = redis::cmd("PUBSUB");
+    heard.arg("SHARDNUMSUB").arg(&name[18..]);
+    let (_, heard): (String, u32) = heard.query_async(&mut connection).await?;
+    assert_eq!(heard, 1, "nobody listens there");
+    guard.discard().await?;
+    timeout(PATIENCE, waiting).await???;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_dies_is_followed_by_its_replica() -> TestResult {
     let builder = RedisServer::builder().config("cluster-node-timeout", "1000");
